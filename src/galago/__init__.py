@@ -1,0 +1,1 @@
+"""Galago: vision-language models on small machines."""

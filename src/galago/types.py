@@ -1,0 +1,142 @@
+"""Plain values that cross room borders: messages, boxes, sampling parameters, answers and their records.
+
+No behaviour beyond derived properties and JSON spelling.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from galago.errors import UsageError
+
+FinishReason = Literal["stop", "length", "garbage", "cancelled"]
+Weights = Literal["f32", "bf16", "q8", "q4"]
+Grid = tuple[int, int, int]
+"""Patches of one image or video: (temporal, rows, columns), before merging."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in pixels of the picture the user gave; x to the right, y down, `x1`/`y1` exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are chosen. `temperature` 0 is greedy; `None` switches a rule off.
+
+    Raises UsageError when a value is out of its range.
+    """
+
+    max_tokens: int = 512
+    min_tokens: int = 0
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("max_tokens", self.max_tokens >= 1, "1 or more"),
+            ("min_tokens", 0 <= self.min_tokens <= self.max_tokens, "between 0 and max_tokens"),
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("top_k", self.top_k is None or self.top_k >= 1, "1 or more"),
+            ("top_p", self.top_p is None or 0 < self.top_p <= 1, "above 0, at most 1"),
+            ("min_p", self.min_p is None or 0 <= self.min_p <= 1, "between 0 and 1"),
+            ("repetition_penalty", self.repetition_penalty is None or self.repetition_penalty > 0, "above 0"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("stop", all(self.stop), "non-empty strings"),
+        )
+        for name, good, wanted in checks:
+            if not good:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts of one request. `image_tokens` and `cached_tokens` are parts of `prompt_tokens`."""
+
+    image_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of one request by stage; `None` where a stage was not measured.
+
+    `image_s` is decoding, resizing and normalising; `encode_s` the vision tower (0 when its features came from a
+    cache); `first_token_s` counts from the request to the first token.
+    """
+
+    load_s: float | None = None
+    image_s: float | None = None
+    encode_s: float | None = None
+    prefill_s: float | None = None
+    first_token_s: float | None = None
+    decode_s: float | None = None
+    total_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes: the process's peak resident size, and what the model holds."""
+
+    peak_bytes: int | None = None
+    weights_bytes: int | None = None
+    kv_bytes: int | None = None
+    features_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """What the device felt; `None` where it cannot be read."""
+
+    temperature_c: float | None = None
+    throttled: bool | None = None
+    clock_hz: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answered request with its record."""
+
+    text: str
+    model: str
+    finish_reason: FinishReason
+    boxes: tuple[Box, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    timings: Timings = field(default_factory=Timings)
+    memory: Memory = field(default_factory=Memory)
+    device: DeviceState = field(default_factory=DeviceState)
+    notes: tuple[str, ...] = ()
+    """What the reader should know: "GIF: first frame of 12", "the disk cache is full"."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON types, keys as documented in the JSON reference."""
+        record = asdict(self)
+        first = {key: record.pop(key) for key in ("model", "text", "finish_reason")}
+        return {**first, **record}
+
+    def to_json(self) -> str:
+        """The record as one JSON object on one line."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Text read from a picture, as one string and as its lines from top to bottom."""
+
+    text: str
+    lines: tuple[str, ...]
