@@ -1,0 +1,130 @@
+"""What a drawn picture is: its pixels, true questions and answers about it, and a label for every cell.
+
+Draws nothing itself; the recipes (`scenes.py`, `printed.py`, ...) do, from a seeded generator and a
+`Setting`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+CELL = 28
+"""Pixels of one merged cell of the vision tower; every picture has sides that are multiples of it."""
+
+CHARACTERS_PER_CELL = 6
+
+
+class Split(Enum):
+    """Which fonts and layouts may be used: those trained on, or others that are kept for evaluation."""
+
+    TRAIN = 0
+    HELD_OUT = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its only right answer; `spelled`: the answer is text read from the picture."""
+
+    text: str
+    answer: str
+    task: str
+    spelled: bool = False
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One visible character and its centre in pixels of the picture."""
+
+    character: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class CellLabels:
+    """What lies in each cell: `kind`, `colour` [rows, cols], `characters` [rows, cols, CHARACTERS_PER_CELL].
+
+    0 means nothing. A kind is 1 + its place in `shapes.KINDS`, a colour 1 + its place in `shapes.COLOURS`;
+    characters are the ASCII bytes of the visible characters whose centre lies in the cell, in reading order.
+    """
+
+    kind: Pixels
+    colour: Pixels
+    characters: Pixels
+
+    @staticmethod
+    def of_text(rows: int, cols: int, glyphs: Iterable[Glyph]) -> CellLabels:
+        """Labels of a picture that shows only text; `glyphs` come in reading order.
+
+        Glyphs outside the picture, and those beyond the sixth of a cell, get no label.
+        """
+        labels = CellLabels.empty(rows, cols)
+        filled: dict[tuple[int, int], int] = {}
+        for glyph in glyphs:
+            cell = int(glyph.y // CELL), int(glyph.x // CELL)
+            place = filled.get(cell, 0)
+            if 0 <= cell[0] < rows and 0 <= cell[1] < cols and place < CHARACTERS_PER_CELL:
+                labels.characters[cell][place] = ord(glyph.character)
+                filled[cell] = place + 1
+        return labels
+
+    @staticmethod
+    def empty(rows: int, cols: int) -> CellLabels:
+        """Labels of a picture in which nothing is labelled; the arrays may be filled by the caller."""
+        return CellLabels(
+            np.zeros((rows, cols), np.uint8),
+            np.zeros((rows, cols), np.uint8),
+            np.zeros((rows, cols, CHARACTERS_PER_CELL), np.uint8),
+        )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture `pixels` [H, W, 3] (RGB) with what is true about it."""
+
+    pixels: Pixels
+    questions: tuple[Question, ...]
+    cells: CellLabels
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a recipe is asked for: size in cells, split, difficulty 0 (large, short, clean) to 1, fonts."""
+
+    rows: int
+    cols: int
+    split: Split = Split.TRAIN
+    difficulty: float = 1.0
+    fonts: str = "full"
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.rows * CELL
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.cols * CELL
+
+    def between(self, easy: float, hard: float) -> float:
+        """The value at this difficulty on the way from `easy` to `hard`."""
+        return easy + (hard - easy) * self.difficulty
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of picture. `number` is part of each seed and never changes; `sizes` (rows, cols) in cells."""
+
+    name: str
+    number: int
+    sizes: tuple[tuple[int, int], ...]
+    paint: Callable[[np.random.Generator, Setting], Drawing]
