@@ -1,5 +1,36 @@
-"""What every test may ask for."""
+"""What holds for every test: the source of this tree, no network, no file of the user's touched."""
 
-from checkpoints import checkpoint
+from __future__ import annotations
 
-__all__ = ["checkpoint"]
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+HERE = {"127.0.0.1", "::1", "localhost"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_world(tmp_path_factory):
+    """Programs that tests start run this source and keep their caches in a temporary folder."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")])))
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    for name in [name for name in os.environ if name.startswith("GALAGO_")]:
+        patch.delenv(name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """A connection to another machine is an error; servers of the tests' own are reached."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        assert not isinstance(address, tuple) or address[0] in HERE, f"a test connects to {address}"
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)

@@ -1,0 +1,7 @@
+"""`python -m galago` is `galago`."""
+
+import sys
+
+from galago.cli import main
+
+sys.exit(main())
