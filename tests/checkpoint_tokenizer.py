@@ -53,7 +53,7 @@ def special_id(token: str) -> int:
     return len(_vocabulary()[0]) + SPECIAL_TOKENS.index(token)
 
 
-def write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path, *, template_file: bool) -> None:
     vocabulary, merges = _vocabulary()
     added = [
         {
@@ -85,7 +85,6 @@ def write_tokenizer(folder: Path) -> None:
         "added_tokens_decoder": {str(one.pop("id")): one for one in [dict(token) for token in added]},
         "additional_special_tokens": list(SPECIAL_TOKENS[1:]),
         "bos_token": None,
-        "chat_template": CHAT_TEMPLATE,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
         "errors": "replace",
@@ -95,6 +94,11 @@ def write_tokenizer(folder: Path) -> None:
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
+    if template_file:
+        (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    else:
+        settings["chat_template"] = CHAT_TEMPLATE
+        _write_json(folder / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
     _write_json(folder / "tokenizer_config.json", settings)
 
 

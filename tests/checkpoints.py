@@ -24,7 +24,7 @@ MROPE = (2, 3, 5)  # sums to half the head size, 20 / 2
 VISION_DIM, VISION_HEADS, DEPTH, MLP_RATIO, VISION_MLP = 80, 5, 7, 9, 104
 FULL_ATTENTION = (2, 4)  # in the middle: the first and the last block attend inside windows
 
-GAINS = {"q_proj": 2.0, "k_proj": 2.0, "v_proj": 2.0, "model.norm": 3.0}
+GAINS = {"q_proj": 3.0, "k_proj": 3.0, "v_proj": 2.0, "model.norm": 3.0}
 """Sharp attention, so that greedy text wanders and does not repeat one token; logits wide enough to sample"""
 
 
@@ -55,9 +55,10 @@ def write_checkpoint(
 ) -> Path:
     """Write one checkpoint into an existing folder and return the folder.
 
-    `naming` is "hub" (flat config, `model.layers`, `visual.blocks`) or "resaved" (nested config,
-    `model.language_model`, `model.visual`). `tied` shares the output matrix with the embedding; by default
-    Qwen2.5-VL does (as the 3B does) and Qwen2-VL does not (as the 7B does not). `outlier` multiplies a few
+    `naming` is "hub" (flat config, `model.layers`, `visual.blocks`) or "resaved" (as `transformers` 5 saves:
+    nested config, `model.language_model`, `model.visual`, processor_config.json, chat_template.jinja). `tied`
+    shares the output matrix with the embedding; by default Qwen2.5-VL does (as the 3B does) and Qwen2-VL does
+    not (as the 7B does not). `outlier` multiplies a few
     channels, as Qwen2-type models have them.
     """
     tied = family == "qwen2_5_vl" if tied is None else tied
@@ -66,10 +67,12 @@ def write_checkpoint(
     if naming == "resaved":
         config = resaved_config(config)
         tensors = {resaved_name(name): tensor for name, tensor in tensors.items()}
+        _write_json(folder / "processor_config.json", _processor_config(family))
+    else:
+        _write_json(folder / "preprocessor_config.json", _preprocessor_config(family))
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", _generation_config())
-    _write_json(folder / "preprocessor_config.json", _preprocessor_config(family))
-    write_tokenizer(folder)
+    write_tokenizer(folder, template_file=naming == "resaved")
     _write_weights(folder, tensors, dtype=dtype, shards=shards)
     return folder
 
@@ -312,6 +315,21 @@ def _preprocessor_config(family: str) -> dict[str, Any]:
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": processor,
     }
+
+
+def _processor_config(family: str) -> dict[str, Any]:
+    """The same settings as `transformers` 5 writes them: images and video nested in one file."""
+    flat = _preprocessor_config(family)
+    size = {"shortest_edge": flat.pop("min_pixels"), "longest_edge": flat.pop("max_pixels")}
+    processor_class = flat.pop("processor_class")
+    steps = dict.fromkeys(("do_convert_rgb", "do_normalize", "do_rescale", "do_resize"), True)
+    shared = flat | steps | {"resample": 3, "rescale_factor": 1 / 255, "size": size}
+    video = shared | {
+        "video_processor_type": "Qwen2VLVideoProcessor", "do_sample_frames": False, "min_frames": 4,
+        "max_frames": 768, "max_video_tokens": 128000, "return_metadata": False,
+    }  # fmt: skip
+    video.pop("image_processor_type")
+    return {"image_processor": shared, "video_processor": video, "processor_class": processor_class}
 
 
 def _write_json(path: Path, value: Any) -> None:
