@@ -1,0 +1,153 @@
+"""The kernels on numpy arrays, computed by the compiled extension.
+
+Chooses the native function by the kind of weight, makes the result array, hands over pool and instruction set. The
+extension checks shapes, types and layout.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.errors import MissingDependencyError, UsageError
+from galago.kernels.context import current, shared_pool
+from galago.packing import Bf16Weight, PackedWeight, Weight
+
+try:
+    from galago.kernels import _native
+except ImportError as error:
+    raise MissingDependencyError(
+        f"the compiled kernels cannot be loaded: {error}",
+        hint="`pip install .` in the source tree builds them; it needs a C++ compiler",
+    ) from error
+
+F32: TypeAlias = NDArray[np.float32]
+F16: TypeAlias = NDArray[np.float16]
+
+_ACTIVATIONS: Final = {
+    name: getattr(_native.Activation, name) for name in ("silu", "gelu", "gelu_tanh", "quick_gelu")
+}
+
+
+def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
+    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+    out = np.empty((x.shape[0], weight.shape[0]), np.float32)
+    pool, isa = _place()
+    if isinstance(weight, PackedWeight):
+        _native.linear_packed(pool, isa, x, _packed(weight), bias, out)
+    elif isinstance(weight, Bf16Weight):
+        _native.linear_bf16(pool, isa, x, weight.bits, bias, out)
+    else:
+        _native.linear_f32(pool, isa, x, weight, bias, out)
+    return out
+
+
+def embed(weight: Weight, ids: NDArray[np.integer]) -> F32:
+    """weight [V, D], ids [T] -> [T, D]."""
+    places = np.ascontiguousarray(ids, np.int64)
+    out = np.empty((len(places), weight.shape[1]), np.float32)
+    if isinstance(weight, PackedWeight):
+        _native.embed_packed(_packed(weight), places, out)
+    elif isinstance(weight, Bf16Weight):
+        _native.embed_bf16(weight.bits, places, out)
+    else:
+        _native.embed_f32(weight, places, out)
+    return out
+
+
+def rms_norm(x: F32, weight: F32, eps: float) -> F32:
+    """x [T, D], weight [D] -> [T, D]."""
+    out = np.empty(x.shape, np.float32)
+    _native.rms_norm(*_place(), x, weight, eps, out)
+    return out
+
+
+def layer_norm(x: F32, weight: F32, bias: F32, eps: float) -> F32:
+    """x [T, D], weight [D], bias [D] -> [T, D]."""
+    out = np.empty(x.shape, np.float32)
+    _native.layer_norm(*_place(), x, weight, bias, eps, out)
+    return out
+
+
+def rotate(x: F32, cos: F32, sin: F32) -> F32:
+    """x [T, H, d], cos and sin [T, d/2] -> [T, H, d]."""
+    out = np.empty(x.shape, np.float32)
+    _native.rotate(*_place(), x, cos, sin, out)
+    return out
+
+
+def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32] | None = None) -> F32:
+    """q [T, H, d], k and v [S, G, d] -> [T, H, d]."""
+    out = np.empty(q.shape, np.float32)
+    _native.attention(*_place(), q, k, v, causal, bounds, out)
+    return out
+
+
+def silu(x: F32) -> F32:
+    """x [...] -> [...]."""
+    return _activate("silu", x)
+
+
+def gelu(x: F32) -> F32:
+    """x [...] -> [...]."""
+    return _activate("gelu", x)
+
+
+def gelu_tanh(x: F32) -> F32:
+    """x [...] -> [...]."""
+    return _activate("gelu_tanh", x)
+
+
+def quick_gelu(x: F32) -> F32:
+    """x [...] -> [...]."""
+    return _activate("quick_gelu", x)
+
+
+def silu_mul(gate: F32, up: F32) -> F32:
+    """gate, up [...] -> [...]."""
+    out = np.empty(gate.shape, np.float32)
+    _native.silu_mul(*_place(), gate, up, out)
+    return out
+
+
+def is_finite(x: F32) -> bool:
+    """Whether no element is infinite or NaN."""
+    return _native.is_finite(*_place(), x)
+
+
+@cache
+def available_isas() -> tuple[str, ...]:
+    """Instruction sets that this machine can run, the best last."""
+    return tuple(_native.isas())
+
+
+def check_isa(name: str) -> None:
+    """Raise UsageError for an instruction set that this machine cannot run or that does not exist."""
+    if name not in available_isas():
+        raise UsageError(
+            f"this machine cannot run the instruction set {name!r}",
+            hint=f"it can: {', '.join(available_isas())}",
+        )
+
+
+@cache
+def _isa_number(name: str | None) -> int:
+    return len(available_isas()) - 1 if name is None else available_isas().index(name)
+
+
+def _place() -> tuple[_native.Pool, int]:
+    context = current()
+    return (context.pool or shared_pool()).native, _isa_number(context.isa)
+
+
+def _activate(name: str, x: F32) -> F32:
+    out = np.empty(x.shape, np.float32)
+    _native.activate(*_place(), _ACTIVATIONS[name], x, out)
+    return out
+
+
+def _packed(weight: PackedWeight) -> tuple[int, int, int, int, NDArray[np.uint8], F16, F16]:
+    return weight.bits, weight.group, weight.rows, weight.cols, weight.codes, weight.scales, weight.offsets

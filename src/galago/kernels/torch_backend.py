@@ -1,0 +1,132 @@
+"""The kernels on torch tensors, on any device and with gradients: CUDA inference and training.
+
+The same names and shapes as the native table. Dtypes follow the tensors given (bf16 stays bf16); norms and
+rotary products are computed in float32 inside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody uses
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+    return F.linear(x, weight, bias)
+
+
+def embed(weight: Tensor, ids: Tensor | NDArray[np.int64]) -> Tensor:
+    """weight [V, D], ids [T] -> [T, D]."""
+    return F.embedding(_index(ids, weight), weight)
+
+
+def take(x: Tensor, index: NDArray[np.int64]) -> Tensor:
+    """x [T, ...], index [n] -> [n, ...]."""
+    return x.index_select(0, _index(index, x))
+
+
+def like(x: Tensor, array: NDArray[Any]) -> Tensor:
+    """A host array on the device and in the dtype of x."""
+    return torch.as_tensor(array, device=x.device).to(x.dtype)
+
+
+def concatenate(parts: list[Tensor]) -> Tensor:
+    """Rows of several tensors under each other."""
+    return torch.cat(parts)
+
+
+def to_numpy(x: Tensor) -> NDArray[np.float32]:
+    """A float32 copy on the host."""
+    host: NDArray[np.float32] = x.detach().float().cpu().numpy()
+    return host
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x [T, D] -> [T, D]; rounded to x's dtype before the gain, as the reference does."""
+    return F.rms_norm(x, (x.shape[-1],), None, eps) * weight
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """x [T, D] -> [T, D]."""
+    return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [T, H, d], cos and sin [T, d/2] -> [T, H, d]; channel i turns with channel i + d/2."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, *, causal: bool, bounds: NDArray[np.int32] | None = None
+) -> Tensor:
+    """q [T, H, d], k and v [S, G, d] -> [T, H, d].
+
+    With `causal`, row t sees keys 0 .. S - T + t; with `bounds`, rows see their own segment only.
+    """
+    repeat = q.shape[1] // k.shape[1]
+    if repeat > 1:
+        k, v = k.repeat_interleave(repeat, dim=1), v.repeat_interleave(repeat, dim=1)
+    if bounds is None:
+        mask = None
+        if causal and q.shape[0] > 1:
+            mask = torch.ones(q.shape[0], k.shape[0], dtype=torch.bool, device=q.device).tril(len(k) - len(q))
+        return _attend(q[None], k[None], v[None], mask)[0]
+    lengths = np.diff(bounds)
+    if len(lengths) and (lengths == lengths[0]).all():  # equal segments are a batch
+        q, k, v = (x.reshape(len(lengths), int(lengths[0]), *x.shape[1:]) for x in (q, k, v))
+        return _attend(q, k, v, None).flatten(0, 1)
+    out = torch.empty_like(q)
+    for length in np.unique(lengths):  # segments of one length go together
+        starts = bounds[:-1][lengths == length].astype(np.int64)
+        rows = _index(starts[:, None] + np.arange(length), q)  # [n, length]
+        out = out.index_put((rows,), _attend(q[rows], k[rows], v[rows], None))
+    return out
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """q [B, T, H, d], k and v [B, S, H, d] -> [B, T, H, d]."""
+    y = F.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    )
+    return y.transpose(1, 2)
+
+
+def silu(x: Tensor) -> Tensor:
+    """x * sigmoid(x)."""
+    return F.silu(x)
+
+
+def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up."""
+    return F.silu(gate) * up
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU by the error function."""
+    return F.gelu(x)
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation."""
+    return F.gelu(x, approximate="tanh")
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x * sigmoid(1.702 x)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether no element is infinite or NaN."""
+    return bool(torch.isfinite(x).all())
+
+
+def _index(ids: Tensor | NDArray[Any], beside: Tensor) -> Tensor:
+    return torch.as_tensor(ids, device=beside.device, dtype=torch.int64)

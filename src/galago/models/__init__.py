@@ -1,0 +1,17 @@
+"""Model families, one folder each: config, tensor names, vision, language, processing, boxes.
+
+A family is found by its `model_type`, which is its folder's name, or by an alias that the folder declares.
+"""
+
+from galago.models.family import (
+    Boxes,
+    Family,
+    Processor,
+    Tensor,
+    VisionLanguageModel,
+    Visual,
+    families,
+    family,
+)
+
+__all__ = ["Boxes", "Family", "Processor", "Tensor", "VisionLanguageModel", "Visual", "families", "family"]

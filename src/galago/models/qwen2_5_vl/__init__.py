@@ -1,0 +1,19 @@
+"""Qwen2.5-VL (Bai et al. 2025): windows, RMS norms and a gated MLP in the tower, and real time."""
+
+from galago.models.family import Family
+from galago.models.qwen2_5_vl.boxes import JsonBoxes
+from galago.models.qwen2_5_vl.config import parse_config
+from galago.models.qwen2_5_vl.model import build
+from galago.models.qwen2_5_vl.names import tensors
+from galago.models.qwen2_vl.names import unused
+from galago.models.qwen2_vl.processing import make_processor
+
+FAMILY = Family(
+    model_type="qwen2_5_vl",
+    parse_config=parse_config,
+    build=build,
+    tensors=tensors,
+    unused=unused,
+    processor=make_processor,
+    boxes=JsonBoxes(),
+)

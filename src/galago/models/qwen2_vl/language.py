@@ -1,0 +1,61 @@
+"""The decoder: Qwen2 blocks with grouped heads and three-axis rotary positions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago import kernels
+from galago.models.qwen2_vl.config import TextConfig
+from galago.nn import Array, Cache, Embedding, GatedMLP, Linear, Module, RMSNorm, mrope_angles
+
+
+class Block(Module):
+    """Pre-norm decoder layer: T new rows, H query heads over G key/value heads of size d."""
+
+    def __init__(self, c: TextConfig, layer: int) -> None:
+        self.layer = layer
+        self.head_dim = c.head_dim
+        self.attn_norm = RMSNorm(c.dim, c.norm_eps)
+        self.q = Linear(c.dim, c.heads * c.head_dim, bias=True)
+        self.k = Linear(c.dim, c.kv_heads * c.head_dim, bias=True)
+        self.v = Linear(c.dim, c.kv_heads * c.head_dim, bias=True)
+        self.o = Linear(c.heads * c.head_dim, c.dim)
+        self.mlp_norm = RMSNorm(c.dim, c.norm_eps)
+        self.mlp = GatedMLP(c.dim, c.mlp_dim)
+
+    def __call__(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
+        """x [T, dim], cos and sin [T, d/2] -> [T, dim]; the cache keeps T keys and values."""
+        x = x + self.attend(self.attn_norm(x), cos, sin, cache)
+        return x + self.mlp(self.mlp_norm(x))
+
+    def attend(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
+        """x [T, dim], already normed -> [T, dim]."""
+        q, k, v = (project(x).reshape(len(x), -1, self.head_dim) for project in (self.q, self.k, self.v))
+        q, k = kernels.rotate(q, cos, sin), kernels.rotate(k, cos, sin)  # q [T, H, d]; k, v [T, G, d]
+        y = cache.attend(self.layer, q, k, v)  # [T, H, d]
+        return self.o(y.reshape(len(x), -1))
+
+
+class Decoder(Module):
+    """Embedding, blocks, final norm and the output projection, which may be the embedding itself."""
+
+    def __init__(self, c: TextConfig) -> None:
+        self.config = c
+        self.embedding = Embedding(c.vocabulary, c.dim)
+        self.blocks = [Block(c, layer) for layer in range(c.layers)]
+        self.norm = RMSNorm(c.dim, c.norm_eps)
+        self.output = None if c.tied else Linear(c.dim, c.vocabulary)
+
+    def __call__(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
+        """x [T, dim], positions [3, T] -> [T, dim], after the final norm."""
+        c = self.config
+        angles = mrope_angles(positions, c.head_dim, c.rope_sections, c.rope_base)
+        cos, sin = (kernels.like(x, table) for table in angles)
+        for block in self.blocks:
+            x = block(x, cos, sin, cache)
+        return self.norm(x)
+
+    def logits(self, hidden: Array) -> Array:
+        """Hidden [T, dim] -> [T, vocabulary]."""
+        return self.embedding.logits(hidden) if self.output is None else self.output(hidden)

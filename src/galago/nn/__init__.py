@@ -1,0 +1,29 @@
+"""Layers that hold arrays and call kernels, the walk over their parameters, and the cache contract.
+
+The same classes hold float32 or packed numpy arrays (CPU inference) and torch tensors (CUDA, training): a
+layer never asks which. Nothing here knows a model family or a file.
+"""
+
+from galago.nn.cache import Cache
+from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm
+from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
+from galago.nn.rope import axial_angles, mrope_angles
+
+__all__ = [
+    "MLP",
+    "Array",
+    "Cache",
+    "Embedding",
+    "GatedMLP",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "Module",
+    "Parameter",
+    "RMSNorm",
+    "assign",
+    "axial_angles",
+    "initialise",
+    "mrope_angles",
+    "parameters",
+]

@@ -1,0 +1,23 @@
+"""The cache contract: how a decoder layer meets the keys and values of earlier tokens.
+
+A block hands its rows to `attend` and does not know whether they are one sequence, several decoded together,
+or a training batch: that is the cache's matter.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from galago.nn.module import Array
+
+
+class Cache(Protocol):
+    """Keys and values by layer for the rows of one call of a decoder."""
+
+    def attend(self, layer: int, q: Array, k: Array, v: Array) -> Array:
+        """q [T, H, d], k and v [T, G, d] -> [T, H, d].
+
+        Keeps the new keys and values of `layer`, and lets every row see its own sequence up to itself,
+        earlier tokens included.
+        """
+        ...
