@@ -37,7 +37,7 @@ __all__ = [
     "draw",
 ]
 
-_MODULES: tuple[str, ...] = ()
+_MODULES = ("scenes",)
 
 
 def _recipes() -> dict[str, Recipe]:

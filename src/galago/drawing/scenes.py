@@ -1,0 +1,117 @@
+"""Scenes: one to seven plain shapes on a background, with what can be asked about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from galago.drawing import scene_questions
+from galago.drawing.effects import Colour, any_colour, background, distance, paper, photograph
+from galago.drawing.sample import CELL, CellLabels, Drawing, Pixels, Recipe, Setting
+from galago.drawing.shapes import COLOURS, KINDS, Shape, stencil, tint
+
+MOST_SHAPES = 7
+LEAST_CONTRAST = 170.0
+"""Distance (`effects.distance`) of every shape's colour from its background."""
+
+_CELL_SHARE = 0.11
+"""A shape labels every cell of which it covers this share, and always the cell in which most of it lies."""
+
+_TURN = 14
+_TRIES = 24
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is placed before anything is painted."""
+
+    kind: str
+    colour: str
+    x: int
+    y: int
+    radius: int
+
+
+def paint_scene(rng: np.random.Generator, setting: Setting) -> Drawing:
+    """A scene with 6 to 12 questions of the tasks named in `scene_questions.TASKS`."""
+    base = _base(rng)
+    image = background(rng, setting, base)
+    owner = np.zeros((setting.height, setting.width), np.uint8)
+    shapes = [
+        _paint(rng, image, owner, plan, number)
+        for number, plan in enumerate(_plans(rng, setting, _palette(rng, base)), 1)
+    ]
+    pixels = photograph(rng, image, setting.difficulty)
+    questions = scene_questions.questions(rng, shapes, setting.height, setting.width)
+    return Drawing(pixels, questions, _labels(shapes, owner, setting))
+
+
+def _base(rng: np.random.Generator) -> Colour:
+    style = rng.random()
+    if style < 0.6:
+        return paper(rng)
+    if style < 0.75:
+        dark = int(rng.integers(8, 60))
+        return dark, dark, min(255, dark + int(rng.integers(0, 30)))
+    red, green, blue = any_colour(rng)
+    return 110 + red * 5 // 9, 110 + green * 5 // 9, 110 + blue * 5 // 9
+
+
+def _palette(rng: np.random.Generator, base: Colour) -> list[str]:
+    """The colours of a scene: all that stand out, or only a few, so that some are seen several times."""
+    seen = [name for name, colour in COLOURS.items() if distance(colour, base) >= LEAST_CONTRAST]
+    few = int(rng.choice((len(seen), len(seen), 3, 2, 1), p=(0.25, 0.25, 0.2, 0.2, 0.1)))
+    return [seen[i] for i in rng.permutation(len(seen))[:few]]
+
+
+def _plans(rng: np.random.Generator, setting: Setting, colours: list[str]) -> list[_Plan]:
+    """Shapes that do not overlap; fewer than wished where the picture is full."""
+    wished = int(rng.integers(1, round(setting.between(4, MOST_SHAPES)) + 1))
+    few = int(rng.choice((len(KINDS), 3, 2, 1), p=(0.5, 0.2, 0.2, 0.1)))
+    kinds = [KINDS[i] for i in rng.permutation(len(KINDS))[:few]]
+    least = setting.between(15, 10)
+    most = min(min(setting.height, setting.width) / 4, 60 if wished < 3 else 100 / wished**0.5)
+    plans: list[_Plan] = []
+    for _ in range(wished):
+        radius = least + float(rng.random()) ** 1.5 * (most - least)
+        kind, colour = kinds[int(rng.integers(len(kinds)))], colours[int(rng.integers(len(colours)))]
+        for across, down in rng.random((_TRIES, 2)).tolist():
+            r = round(radius)
+            x = round(r + 2 + across * (setting.width - 2 * r - 4))
+            y = round(r + 2 + down * (setting.height - 2 * r - 4))
+            if all((x - p.x) ** 2 + (y - p.y) ** 2 >= (r + p.radius) ** 2 for p in plans):
+                plans.append(_Plan(kind, colour, x, y, r))
+                break
+            radius = max(least, radius * 0.93)
+    return plans
+
+
+def _paint(rng: np.random.Generator, image: Image.Image, owner: Pixels, plan: _Plan, number: int) -> Shape:
+    """Paints one shape on `image` and writes its `number` where it lies on `owner` [H, W]."""
+    form = stencil(plan.kind, plan.radius, 2 * int(rng.integers(-_TURN // 2, _TURN // 2 + 1)))
+    left, top = plan.x - form.reach, plan.y - form.reach
+    image.paste(tint(rng, plan.colour), (left, top), form.mask)
+    x0, y0, x1, y1 = form.box
+    box = (plan.x + x0, plan.y + y0, plan.x + x1, plan.y + y1)
+    inside = form.solid[box[1] - top : box[3] - top, box[0] - left : box[2] - left]
+    owner[box[1] : box[3], box[0] : box[2]][inside > 0] = number
+    return Shape(plan.kind, plan.colour, plan.x, plan.y, plan.radius, box)
+
+
+def _labels(shapes: list[Shape], owner: Pixels, setting: Setting) -> CellLabels:
+    labels = CellLabels.empty(setting.rows, setting.cols)
+    cells = owner.reshape(setting.rows, CELL, setting.cols, CELL)
+    covered = np.stack([(cells == number).sum((1, 3)) for number in range(1, len(shapes) + 1)])
+    names = tuple(COLOURS)
+    winner = covered.argmax(0)
+    for number, shape in enumerate(shapes):
+        mine = (winner == number) & (covered[number] >= _CELL_SHARE * CELL * CELL)
+        mine.flat[int(covered[number].argmax())] = True
+        labels.kind[mine] = 1 + KINDS.index(shape.kind)
+        labels.colour[mine] = 1 + names.index(shape.colour)
+    return labels
+
+
+RECIPES = (Recipe("scene", 1, ((6, 6), (5, 7), (7, 5), (6, 8), (8, 8), (4, 6), (5, 5)), paint_scene),)
