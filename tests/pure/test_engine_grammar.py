@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models
 
-import tiny
+from checkpoint_tokenizer import special_id, write_tokenizer
+from checkpoints import VOCABULARY
 from galago.engine.grammar import ConstraintSpec, GrammarCompiler
 from galago.errors import ConfigError, SchemaError, UsageError
 
-END = (tiny.IDS["<|im_end|>"], tiny.IDS["<|endoftext|>"])
-TOKENIZER = tiny.tokenizer()
+END = (special_id("<|im_end|>"), special_id("<|endoftext|>"))
 INVOICE = {
     "type": "object",
     "properties": {
@@ -38,12 +38,29 @@ INVOICE = {
 
 
 @pytest.fixture(scope="module")
-def compiler():
-    return GrammarCompiler(TOKENIZER.to_str(), tiny.VOCABULARY, END)
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder, template_file=False)
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def write(constraint, seed, limit=2000):
-    """Follow a constraint with random choices: the text, and how many of its tokens were chosen."""
+@pytest.fixture(scope="module")
+def compiler(tokenizer):
+    return GrammarCompiler(tokenizer.to_str(), VOCABULARY, END)
+
+
+@pytest.fixture(scope="module")
+def write(compiler, tokenizer):
+    """`write(seed, **constraint)`: random choices under it -> the text, and how many tokens were chosen."""
+
+    def follow(seed, **constraint):
+        tokens, chosen = walk(compiler.compile(ConstraintSpec.of(**constraint)), seed)
+        return tokenizer.decode(tokens, skip_special_tokens=False), chosen
+
+    return follow
+
+
+def walk(constraint, seed, limit=2000):
     rng = np.random.default_rng(seed)
     tokens, chosen = constraint.forced(), 0
     while not constraint.finished:
@@ -55,25 +72,25 @@ def write(constraint, seed, limit=2000):
         tokens += [token, *constraint.forced()]
         assert len(tokens) < limit
     assert constraint.complete
-    return TOKENIZER.decode(tokens, skip_special_tokens=False), chosen
+    return tokens, chosen
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_random_choices_under_a_schema_always_validate(compiler, seed):
-    text, _ = write(compiler.compile(ConstraintSpec.of(schema=INVOICE)), seed)
+def test_random_choices_under_a_schema_always_validate(write, seed):
+    text, _ = write(seed, schema=INVOICE)
     value = json.loads(text)
     jsonschema.validate(value, INVOICE)
     assert "\n" not in text
 
 
 @pytest.mark.parametrize("pattern", ["[0-9]{2}:[0-9]{2}", "(yes|no)(, (yes|no)){0,2}", "[a-c]+é", ""])
-def test_random_choices_under_a_regex_always_match(compiler, pattern):
+def test_random_choices_under_a_regex_always_match(write, pattern):
     for seed in range(5):
-        text, _ = write(compiler.compile(ConstraintSpec.of(regex=pattern)), seed)
+        text, _ = write(seed, regex=pattern)
         assert re.fullmatch(pattern, text)
 
 
-def test_random_choices_from_a_list_give_one_of_it(compiler):
+def test_random_choices_from_a_list_give_one_of_it(write):
     choices = [
         "yes",
         "no",
@@ -85,23 +102,22 @@ def test_random_choices_from_a_list_give_one_of_it(compiler):
         "/no/",
         "<tag>",
     ]
-    spec = ConstraintSpec.of(choices=choices)
-    texts = {write(compiler.compile(spec), seed)[0] for seed in range(80)}
+    texts = {write(seed, choices=choices)[0] for seed in range(80)}
     assert texts == set(choices)
 
 
-def test_what_a_schema_leaves_no_choice_about_is_forced(compiler):
+def test_what_a_schema_leaves_no_choice_about_is_forced(write):
     schema = {"type": "object", "properties": {"display": {"type": "boolean"}}, "required": ["display"]}
     schema["additionalProperties"] = False
-    text, chosen = write(compiler.compile(ConstraintSpec.of(schema=schema)), 0)
+    text, chosen = write(0, schema=schema)
     assert json.loads(text).keys() == {"display"}
     assert chosen == 1
 
 
-def test_tokens_beyond_the_tokenizer_are_never_allowed(compiler):
+def test_tokens_beyond_the_tokenizer_are_never_allowed(compiler, tokenizer):
     mask = compiler.compile(ConstraintSpec.of(regex="(?s:.)*")).allowed()
-    assert mask.shape == (tiny.VOCABULARY,)
-    assert not mask[TOKENIZER.get_vocab_size() :].any()
+    assert mask.shape == (VOCABULARY,)
+    assert not mask[tokenizer.get_vocab_size() :].any()
 
 
 def test_an_end_token_is_allowed_only_where_the_text_is_complete(compiler):
@@ -128,15 +144,15 @@ def test_an_end_token_is_allowed_only_where_the_text_is_complete(compiler):
         {"choices": "ab"},
     ],
 )
-def test_what_cannot_constrain_is_refused_in_one_line(compiler, bad):
+def test_what_cannot_constrain_is_refused_in_one_line(write, bad):
     with pytest.raises(SchemaError) as caught:
-        compiler.compile(ConstraintSpec.of(**bad))
+        write(0, **bad)
     assert "\n" not in str(caught.value)
 
 
-def test_a_refusal_names_the_keyword(compiler):
+def test_a_refusal_names_the_keyword(write):
     with pytest.raises(SchemaError, match="uniqueItems"):
-        compiler.compile(ConstraintSpec.of(schema={"type": "array", "uniqueItems": True}))
+        write(0, schema={"type": "array", "uniqueItems": True})
 
 
 def test_constraints_exclude_each_other():
@@ -159,9 +175,9 @@ def digits():
 
 def test_what_the_vocabulary_cannot_write_is_refused(digits):
     digits.decoder = decoders.ByteLevel()
-    compiler = GrammarCompiler(digits.to_str(), 11, [10])
+    constraint = GrammarCompiler(digits.to_str(), 11, [10]).compile(ConstraintSpec.of(choices=["yes", "no"]))
     with pytest.raises(SchemaError, match="vocabulary cannot write"):
-        write(compiler.compile(ConstraintSpec.of(choices=["yes", "no"])), 0)
+        walk(constraint, 0)
 
 
 def test_a_tokenizer_whose_bytes_are_not_known_is_refused(digits):
