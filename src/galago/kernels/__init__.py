@@ -1,7 +1,7 @@
 """Arithmetic on arrays: products with dense or packed weights, norms, rotation, attention, activations.
 
-The kind of the first array chooses who computes: a numpy array the compiled kernels (or the numpy definition, when asked
-for by `using(backend="numpy")`), a torch tensor the torch back end. Nothing here knows a model.
+The kind of the first array chooses who computes: a numpy array the compiled kernels (or the numpy definition,
+when asked for by `using(backend="numpy")`), a torch tensor the torch back end. Nothing here knows a model.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from functools import cache
 from types import ModuleType
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from galago.errors import UsageError
 from galago.kernels.context import Backend, ThreadPool, current, using
+from galago.packing import Bf16Weight, PackedWeight
 
 __all__ = [
     "Array",
@@ -59,7 +62,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def embed(weight: Array, ids: Array) -> Array:
-    """weight [V, D] of any kind, ids [T] of an integer type -> [T, D]. Ids outside 0 .. V-1 raise UsageError."""
+    """weight [V, D] of any kind, integer ids [T] -> [T, D]. Ids outside 0 .. V-1 raise UsageError."""
     return _backend(weight).embed(weight, ids)
 
 
@@ -74,15 +77,15 @@ def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:
-    """x [T, H, d], cos and sin [T, d/2] -> [T, H, d]: elements i and i + d/2 turned by angle i of their token."""
+    """x [T, H, d], cos and sin [T, d/2] -> [T, H, d]: elements i and i + d/2 turned by angle i."""
     return _backend(x).rotate(x, cos, sin)
 
 
 def attention(q: Array, k: Array, v: Array, *, causal: bool, bounds: Array | None = None) -> Array:
-    """q [T, H, d], k and v [S, G, d] -> [T, H, d]: softmax(q k / sqrt(d)) v, query head h over key head h G / H.
+    """q [T, H, d], k and v [S, G, d] -> [T, H, d]: softmax(q k / sqrt(d)) v, query head h over head h G/H.
 
-    `causal`: token t sees keys 0 .. S-T+t, so that the queries are the last T of S tokens. `bounds` [n+1] int32, from 0
-    to T: tokens see the keys of their own segment only (then T = S and `causal` is False).
+    `causal`: token t sees keys 0 .. S-T+t, so that the queries are the last T of S tokens. `bounds` [n+1]
+    int32, from 0 to T: tokens see the keys of their own segment only (then T = S and `causal` is False).
     """
     return _backend(q).attention(q, k, v, causal=causal, bounds=bounds)
 
@@ -148,27 +151,21 @@ def available() -> tuple[str, ...]:
 
 
 def _backend(array: Array) -> ModuleType:
-    kind = _kind(type(array))
+    kind = _kind(array)
     return _load(current().backend if kind == "numpy" else kind)
 
 
 def _rows(array: Array) -> ModuleType:
     """Who moves rows: numpy itself, or the torch back end."""
-    return _load("torch" if _kind(type(array)) == "torch" else "host")
+    return _load("torch" if _kind(array) == "torch" else "host")
 
 
-@cache
-def _kind(cls: type) -> str:
-    if cls.__module__.partition(".")[0] == "torch" or any(
-        base.__module__.partition(".")[0] == "torch" for base in cls.__mro__
-    ):
-        return "torch"
-    from numpy import ndarray
-
-    from galago.packing import Bf16Weight, PackedWeight
-
-    if issubclass(cls, (ndarray, Bf16Weight, PackedWeight)):
+def _kind(array: Array) -> str:
+    if isinstance(array, (np.ndarray, Bf16Weight, PackedWeight)):
         return "numpy"
+    cls = type(array)
+    if any(base.__module__.partition(".")[0] == "torch" for base in cls.__mro__):
+        return "torch"
     raise UsageError(f"kernels take numpy arrays and torch tensors, not {cls.__module__}.{cls.__name__}")
 
 

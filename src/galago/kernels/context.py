@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from galago.errors import UsageError
 
@@ -21,8 +21,8 @@ Backend = Literal["native", "numpy"]
 class ThreadPool:
     """Worker threads of the native kernels. They start at the first product that is worth sharing.
 
-    One pool may serve several Python threads: a call that finds it busy runs on its own thread alone. A forked child
-    starts its own workers. The results do not depend on the number of threads.
+    One pool may serve several Python threads: a call that finds it busy runs on its own thread alone.
+    A forked child starts its own workers. The results do not depend on the number of threads.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -51,7 +51,8 @@ class Context:
     pool: ThreadPool | None = None
 
 
-_CONTEXT: ContextVar[Context] = ContextVar("galago.kernels", default=Context())
+_DEFAULT: Final = Context()
+_CONTEXT: ContextVar[Context] = ContextVar("galago.kernels", default=_DEFAULT)
 
 
 def current() -> Context:
@@ -63,7 +64,7 @@ def current() -> Context:
 def using(
     *, threads: int | ThreadPool | None = None, isa: str | None = None, backend: Backend | None = None
 ) -> Iterator[None]:
-    """Run the kernels called inside with these threads, instruction set or back end; None keeps what holds outside.
+    """Run the kernels called inside with these threads, instruction set or back end; None keeps what holds.
 
     Raises UsageError for a back end that does not exist or an instruction set that this machine cannot run.
     """

@@ -1,13 +1,13 @@
 """The kernels on numpy arrays, computed by the compiled extension.
 
-Chooses the native function by the kind of weight, makes the result array, hands over pool and instruction set. The
-extension checks shapes, types and layout.
+Chooses the native function by the kind of weight, makes the result array, hands over pool and instruction
+set. The extension checks shapes, types and layout.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,6 @@ except ImportError as error:
 
 F32: TypeAlias = NDArray[np.float32]
 F16: TypeAlias = NDArray[np.float16]
-
-_ACTIVATIONS: Final = {
-    name: getattr(_native.Activation, name) for name in ("silu", "gelu", "gelu_tanh", "quick_gelu")
-}
 
 
 def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
@@ -88,22 +84,22 @@ def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32]
 
 def silu(x: F32) -> F32:
     """x [...] -> [...]."""
-    return _activate("silu", x)
+    return _activate(_native.Activation.silu, x)
 
 
 def gelu(x: F32) -> F32:
     """x [...] -> [...]."""
-    return _activate("gelu", x)
+    return _activate(_native.Activation.gelu, x)
 
 
 def gelu_tanh(x: F32) -> F32:
     """x [...] -> [...]."""
-    return _activate("gelu_tanh", x)
+    return _activate(_native.Activation.gelu_tanh, x)
 
 
 def quick_gelu(x: F32) -> F32:
     """x [...] -> [...]."""
-    return _activate("quick_gelu", x)
+    return _activate(_native.Activation.quick_gelu, x)
 
 
 def silu_mul(gate: F32, up: F32) -> F32:
@@ -143,9 +139,9 @@ def _place() -> tuple[_native.Pool, int]:
     return (context.pool or shared_pool()).native, _isa_number(context.isa)
 
 
-def _activate(name: str, x: F32) -> F32:
+def _activate(kind: _native.Activation, x: F32) -> F32:
     out = np.empty(x.shape, np.float32)
-    _native.activate(*_place(), _ACTIVATIONS[name], x, out)
+    _native.activate(*_place(), kind, x, out)
     return out
 
 

@@ -28,14 +28,14 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
         y = _packed_product(x, weight)
     else:
         y = x.astype(np.float64) @ to_dense(weight).astype(np.float64).T
-    return (y if bias is None else y + bias).astype(np.float32)
+    return _narrow(y if bias is None else y + bias)
 
 
 def quantise(x: F32, group: int) -> tuple[NDArray[np.int8], F32]:
     """x [T, K] -> int8 [T, groups, group] (columns padded with 0) and scales [T, groups], x = scale * int8.
 
-    scale = max |x| / 127 in each group. A group whose maximum is below 1e-30 is zero; one that is not finite has the
-    scale NaN and the integers 0, so that the whole token becomes NaN.
+    scale = max |x| / 127 in each group. A group whose maximum is below 1e-30 is zero; one that is not finite
+    has the scale NaN and the integers 0, so that the whole token becomes NaN.
     """
     tokens, cols = x.shape
     groups = -(-cols // group)
@@ -75,7 +75,7 @@ def rms_norm(x: F32, weight: F32, eps: float) -> F32:
     """x [T, D], weight [D] -> [T, D]."""
     wide = x.astype(np.float64)
     mean = np.square(wide).mean(axis=-1, keepdims=True)
-    return (wide / np.sqrt(mean + eps) * weight).astype(np.float32)
+    return _narrow(wide / np.sqrt(mean + eps) * weight)
 
 
 def layer_norm(x: F32, weight: F32, bias: F32, eps: float) -> F32:
@@ -83,7 +83,7 @@ def layer_norm(x: F32, weight: F32, bias: F32, eps: float) -> F32:
     wide = x.astype(np.float64)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = np.square(centred).mean(axis=-1, keepdims=True)
-    return (centred / np.sqrt(variance + eps) * weight + bias).astype(np.float32)
+    return _narrow(centred / np.sqrt(variance + eps) * weight + bias)
 
 
 def rotate(x: F32, cos: F32, sin: F32) -> F32:
@@ -92,7 +92,10 @@ def rotate(x: F32, cos: F32, sin: F32) -> F32:
     _check(cos.shape == sin.shape == (len(x), half), f"cos {list(cos.shape)} does not fit x {list(x.shape)}")
     first, second = x[..., :half], x[..., half:]
     c, s = cos[:, None], sin[:, None]
-    return np.concatenate((first * c - second * s, second * c + first * s), axis=-1)
+    out = np.empty(x.shape, np.float32)
+    out[..., :half] = first * c - second * s
+    out[..., half:] = second * c + first * s
+    return out
 
 
 def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32] | None = None) -> F32:
@@ -119,7 +122,8 @@ def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32]
     scores -= scores.max(axis=-1, keepdims=True)
     weights = np.exp(scores)
     weights /= weights.sum(axis=-1, keepdims=True)
-    return np.einsum("grts,sgd->tgrd", weights, v.astype(np.float64)).reshape(q.shape).astype(np.float32)
+    y = np.einsum("grts,sgd->tgrd", weights, v.astype(np.float64))
+    return _narrow(y.reshape(q.shape))
 
 
 def silu(x: F32) -> F32:
@@ -130,7 +134,7 @@ def silu(x: F32) -> F32:
 def gelu(x: F32) -> F32:
     """x [...] -> [...]."""
     wide = x.astype(np.float64)
-    return (0.5 * wide * _erfc(wide * -math.sqrt(0.5))).astype(np.float32)
+    return _narrow(0.5 * wide * _erfc(wide * -math.sqrt(0.5)))
 
 
 def gelu_tanh(x: F32) -> F32:
@@ -158,13 +162,19 @@ def is_finite(x: F32) -> bool:
 
 def _times_sigmoid(x: F32 | F64, u: F64) -> F32:
     with np.errstate(over="ignore"):
-        return (x / (1 + np.exp(-u))).astype(np.float32)
+        return _narrow(x / (1 + np.exp(-u)))
 
 
 def _erfc(x: F64) -> F64:
     return np.array([math.erfc(value) for value in x.ravel()]).reshape(x.shape)
 
 
-def _check(good: bool, message: str) -> None:
+def _narrow(wide: F64) -> F32:
+    """Float64 -> float32; what overflows becomes infinite, as it does in float32 sums."""
+    with np.errstate(over="ignore"):
+        return wide.astype(np.float32)
+
+
+def _check(good: object, message: str) -> None:
     if not good:
         raise UsageError(message)
