@@ -16,7 +16,7 @@ FAMILIES = sorted(path.parent.name for path in PACKAGE.glob("models/*/__init__.p
 
 LEVELS = {
     "errors": 0,
-    "files": 1, "types": 1, "packing": 1, "files": 1,
+    "files": 1, "types": 1, "packing": 1,
     "kernels": 2,
     "formats": 3, "media": 3, "text": 3, "device": 3,
     "drawing": 4, "nn": 4,
