@@ -6,6 +6,7 @@ A family is found by its `model_type`, which is its folder's name, or by an alia
 from galago.models.family import (
     Boxes,
     Family,
+    ModelConfig,
     Processor,
     Tensor,
     VisionLanguageModel,
@@ -14,4 +15,14 @@ from galago.models.family import (
     family,
 )
 
-__all__ = ["Boxes", "Family", "Processor", "Tensor", "VisionLanguageModel", "Visual", "families", "family"]
+__all__ = [
+    "Boxes",
+    "Family",
+    "ModelConfig",
+    "Processor",
+    "Tensor",
+    "VisionLanguageModel",
+    "Visual",
+    "families",
+    "family",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,16 @@ class Tensor:
     shape: tuple[int, ...]
     floor: Weights = "q4"
 
+    @property
+    def matrix(self) -> tuple[int, int] | None:
+        """[rows, columns] as the kernels take it, trailing axes in one; None for a vector."""
+        return None if len(self.shape) == 1 else (self.shape[0], math.prod(self.shape[1:]))
+
+    def kind(self, wanted: Weights) -> Weights:
+        """How the parameter is held when `wanted` is asked for: never coarser than its floor."""
+        finest_first: tuple[Weights, ...] = ("f32", "bf16", "q8", "q4")
+        return min(wanted, self.floor, key=finest_first.index)
+
 
 @dataclass(frozen=True)
 class Visual:
@@ -52,6 +63,35 @@ class Visual:
     def kind(self) -> Literal["image", "video"]:
         """Which placeholder token stands for it."""
         return "image" if self.seconds_per_step is None else "video"
+
+
+class ModelConfig(Protocol):
+    """What the engine reads of a family's config, whatever else that holds."""
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Logits of one token."""
+        ...
+
+    @property
+    def image_token(self) -> int:
+        """The placeholder of a picture's features."""
+        ...
+
+    @property
+    def video_token(self) -> int:
+        """The placeholder of a video's features."""
+        ...
+
+    @property
+    def cache_values(self) -> int:
+        """Numbers that a cache keeps for one token, over all layers."""
+        ...
 
 
 class VisionLanguageModel(Protocol):

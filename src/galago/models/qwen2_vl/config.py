@@ -71,6 +71,21 @@ class Config:
     tokens_per_second: float | None = None
     """Position steps of one second of video; None counts temporal patches instead."""
 
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together."""
+        return self.text.context
+
+    @property
+    def vocabulary(self) -> int:
+        """Logits of one token."""
+        return self.text.vocabulary
+
+    @property
+    def cache_values(self) -> int:
+        """Keys and values of one token in every layer."""
+        return 2 * self.text.layers * self.text.kv_heads * self.text.head_dim
+
 
 def parse_config(values: Mapping[str, Any]) -> Config:
     """config.json -> Config; raises ConfigError for unknown, missing or contradictory keys."""

@@ -1,0 +1,206 @@
+"""A model folder on disk: its configuration, and its tensors as weights of the wanted kind, one at a time.
+
+This is where a file meets a family's table of tensors. Hugging Face folders and Galago's packed folders are
+read; dense and packed tensors stay memory-mapped, conversion happens only where another kind is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from galago import packing
+from galago.engine.source import Source, find_model
+from galago.errors import ConfigError, WeightError
+from galago.files import StrPath, read_json_object
+from galago.formats import packed
+from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, read_metadata
+from galago.models import Family, ModelConfig, Tensor, family
+from galago.packing import Bf16Weight, PackedWeight, Weight
+from galago.types import Weights
+
+GROUP = 32
+"""Columns that share a scale when a tensor is packed here."""
+
+SAMPLES, SAMPLE = 4, 64
+"""How many runs of how many values of each tensor go into the revision."""
+
+_DENSE = {"F32": "f32", "F16": "f32", "BF16": "bf16"}  # float16 has no kernels: its values are exact in f32
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """An opened model folder; `tensors` is the family's table, `stored` what the files hold."""
+
+    source: Source
+    family: Family
+    config: ModelConfig
+    tensors: tuple[Tensor, ...]
+    stored: Mapping[str, StoredTensor]
+    is_packed: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the model is."""
+        return self.source.folder
+
+    @cached_property
+    def spelling(self) -> Mapping[str, tuple[str, ...]]:
+        """The stored tensors of every parameter, by our name.
+
+        Raises WeightError naming what is missing, and what no table knows.
+        """
+        found = {tensor.ours: self._spelled(tensor) for tensor in self.tensors}
+        missing = [tensor for tensor in self.tensors if not found[tensor.ours]]
+        known = {name for names in found.values() for name in names}
+        extra = [name for name in self.stored if name not in known and not self.family.unused(name)]
+        if missing:
+            wanted = missing[0].ours if self.is_packed else missing[0].spellings[0]
+            close = difflib.get_close_matches(wanted, extra, n=1, cutoff=0.8)
+            hint = f"did its name become {close[0]!r}?" if close else "download the whole model again"
+            raise WeightError(f"{self.folder} lacks the tensor {wanted!r}{_others(missing)}", hint=hint)
+        if extra:
+            raise WeightError(
+                f"{self.folder} holds the tensor {extra[0]!r}{_others(extra)}, which a model of type"
+                f" {self.family.model_type} does not have",
+                hint="is config.json the one that belongs to these weights?",
+            )
+        return found
+
+    def _spelled(self, tensor: Tensor) -> tuple[str, ...]:
+        if self.is_packed:
+            return packed.spelled(self.stored, tensor.ours)
+        return next(((name,) for name in tensor.spellings if name in self.stored), ())
+
+    def kind(self, tensor: Tensor) -> Weights:
+        """How the file holds a parameter; raises WeightError for a dtype that cannot be weights."""
+        names = self.spelling[tensor.ours]
+        if len(names) > 1:
+            return "q4" if names[0].endswith(".q4.codes") else "q8"
+        dtype = self.stored[names[0]].dtype
+        if dtype not in _DENSE:
+            raise WeightError(
+                f"{self.folder}: tensor {names[0]!r} is {dtype}; {', '.join(_DENSE)} can be read",
+                hint="quantised checkpoints of other tools are not read by this version",
+            )
+        return "bf16" if _DENSE[dtype] == "bf16" else "f32"
+
+    @cached_property
+    def revision(self) -> str:
+        """A hash that changes with the configuration, the preprocessing or any tensor's numbers.
+
+        Of each tensor a few values are taken, which is enough to tell training apart and quick on a mapped
+        file.
+        """
+        import hashlib
+
+        digest = hashlib.sha256()
+        for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+            path = self.folder / name
+            digest.update(path.read_bytes() if path.is_file() else b"\0")
+        for name in sorted(self.stored):
+            tensor = self.stored[name]
+            flat = tensor.array.reshape(-1)
+            digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+            for start in np.linspace(0, max(0, flat.size - SAMPLE), SAMPLES, dtype=np.int64):
+                digest.update(flat[start : start + SAMPLE].tobytes())
+        return digest.hexdigest()
+
+    def stored_bytes(self, tensor: Tensor) -> int:
+        """Bytes of a parameter in the file."""
+        return sum(self.stored[name].array.nbytes for name in self.spelling[tensor.ours])
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The kind that most of the file's bytes have."""
+        sizes: dict[Weights, int] = {}
+        for tensor in self.tensors:
+            kind = self.kind(tensor)
+            sizes[kind] = sizes.get(kind, 0) + self.stored_bytes(tensor)
+        return max(sizes, key=lambda kind: sizes[kind])
+
+    def weight(self, tensor: Tensor, wanted: Weights | None = None) -> Weight:
+        """A parameter as the kernels take it: a matrix of the wanted kind, or a float32 vector.
+
+        None keeps the file's kind and copies nothing, except what has to be widened. Raises WeightError for a
+        wrong shape or dtype and, when packing, for values that are not finite.
+        """
+        held = self._read(tensor)
+        if tensor.matrix is None:
+            assert isinstance(held, np.ndarray)
+            return held
+        kind = self.kind(tensor) if wanted is None else tensor.kind(wanted)
+        if kind == _kind_of(held):
+            return held
+        if kind == "f32":
+            return packing.to_dense(held)
+        if kind == "bf16":
+            return packing.to_bf16(packing.to_dense(held))
+        try:
+            return packing.pack(packing.to_dense(held), 4 if kind == "q4" else 8, GROUP)
+        except WeightError as error:
+            name = self.spelling[tensor.ours][0]
+            raise WeightError(f"{self.folder}: tensor {name!r} cannot be packed: {error}") from error
+
+    def _read(self, tensor: Tensor) -> Weight:
+        """A parameter as it is stored: float32, bf16 or packed for a matrix, float32 for a vector."""
+        kind, names = self.kind(tensor), self.spelling[tensor.ours]
+        if kind in ("q4", "q8"):
+            if tensor.matrix is None:
+                raise WeightError(f"{self.folder}: {tensor.ours!r} is a vector and is packed")
+            try:
+                return packed.packed_weight(self.stored, names, tensor.matrix)
+            except WeightError as error:
+                raise WeightError(f"{self.folder}: {error}") from error
+        stored = self.stored[names[0]]
+        allowed = (tensor.shape, tensor.matrix) if self.is_packed else (tensor.shape,)
+        if stored.shape not in allowed:
+            raise WeightError(
+                f"{self.folder}: tensor {names[0]!r} is {list(stored.shape)}; its config.json makes it"
+                f" {list(tensor.shape)}",
+                hint="is config.json the one that belongs to these weights?",
+            )
+        array = stored.array.reshape(tensor.matrix or tensor.shape)
+        if kind == "bf16":
+            return Bf16Weight(array) if tensor.matrix else packing.from_bf16(array)
+        return array.astype(np.float32, copy=False)
+
+
+def open_checkpoint(source: StrPath) -> Checkpoint:
+    """Open a model folder or an embedded model; only configuration and headers are read.
+
+    Raises ModelNotFoundError, ConfigError or WeightError.
+    """
+    found = find_model(source)
+    values = read_json_object(
+        found.folder / "config.json", hint="a model folder holds config.json beside its safetensors files"
+    )
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str):
+        raise ConfigError(
+            f"{found.folder / 'config.json'}: model_type is {model_type!r}", hint="name a family"
+        )
+    of_family = family(model_type)
+    config: Any = of_family.parse_config(values)
+    stored = open_folder(found.folder)
+    single = found.folder / SINGLE_FILE
+    is_packed = single.exists() and packed.check_version(read_metadata(single), str(single))
+    return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, is_packed)
+
+
+def _kind_of(weight: Weight) -> Weights:
+    if isinstance(weight, Bf16Weight):
+        return "bf16"
+    if isinstance(weight, PackedWeight):
+        return "q4" if weight.bits == 4 else "q8"
+    return "f32"
+
+
+def _others(names: list[Any]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

@@ -1,0 +1,95 @@
+"""Galago's own files: how weights of every kind are spelled in a safetensors file, in both directions.
+
+A dense tensor keeps our parameter's name, as F32 or BF16. A packed one is three tensors, `NAME.q4.codes`,
+`NAME.q4.scales` and `NAME.q4.offsets` (or `q8`), in the layout of `galago.packing`, which the kernels read
+from the mapped file. The file's metadata has `galago` = the version of this spelling and `weights` = what was
+asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from numpy.typing import NDArray
+
+from galago.errors import WeightError
+from galago.formats.safetensors import StoredTensor, TensorSpec
+from galago.packing import PANEL, Bf16Weight, PackedWeight, Weight, codes_shape
+from galago.types import Weights
+
+VERSION: Final = "1"
+KEY: Final = "galago"
+PARTS: Final = ("codes", "scales", "offsets")
+_BITS: Final[dict[str, Literal[4, 8]]] = {"q4": 4, "q8": 8}
+_COLUMNS_PER_ROW: Final = {"q4": 8, "q8": 4}  # of the second axis of `codes`
+
+
+def metadata(weights: Weights) -> dict[str, str]:
+    """The metadata of a file."""
+    return {KEY: VERSION, "weights": weights}
+
+
+def check_version(stored: Mapping[str, str], where: str) -> bool:
+    """Whether metadata are those of Galago's own file; raises WeightError for a later version."""
+    version = stored.get(KEY)
+    if version not in (None, VERSION):
+        raise WeightError(
+            f"{where} is a packed file of version {version}; this Galago reads version {VERSION}"
+        )
+    return version is not None
+
+
+def specs(name: str, shape: tuple[int, ...], kind: Weights, group: int) -> dict[str, TensorSpec]:
+    """The tensors of one parameter, to plan a file before its arrays exist; q4 and q8 take [rows, columns]."""
+    if kind in ("f32", "bf16"):
+        return {name: TensorSpec(kind.upper(), shape)}
+    rows, columns = shape
+    panels, groups = -(-rows // PANEL), -(-columns // group)
+    factors = (panels, groups, PANEL)
+    shapes = (codes_shape(rows, columns, _BITS[kind], group), factors, factors)
+    return {
+        f"{name}.{kind}.{part}": TensorSpec("U8" if part == "codes" else "F16", one)
+        for part, one in zip(PARTS, shapes, strict=True)
+    }
+
+
+def arrays(name: str, weight: Weight) -> dict[str, NDArray[Any]]:
+    """The arrays of one parameter, named as `specs` names them."""
+    if isinstance(weight, Bf16Weight):
+        return {name: weight.bits}
+    if isinstance(weight, PackedWeight):
+        return {f"{name}.q{weight.bits}.{part}": getattr(weight, part) for part in PARTS}
+    return {name: weight}
+
+
+def spelled(names: Mapping[str, StoredTensor], name: str) -> tuple[str, ...]:
+    """The tensors of a file that one parameter is stored in; empty when it is not there."""
+    if name in names:
+        return (name,)
+    for kind in _BITS:
+        parts = tuple(f"{name}.{kind}.{part}" for part in PARTS)
+        if any(part in names for part in parts):
+            return parts
+    return ()
+
+
+def packed_weight(
+    names: Mapping[str, StoredTensor], parts: tuple[str, ...], shape: tuple[int, int]
+) -> PackedWeight:
+    """The packed matrix [rows, columns] stored in three tensors; nothing is copied.
+
+    Raises WeightError when a part is missing or the parts do not fit the shape.
+    """
+    missing = [part for part in parts if part not in names]
+    if missing:
+        raise WeightError(f"the packed tensor {missing[0]!r} is missing")
+    codes, scales, offsets = (names[part].array for part in parts)
+    kind = parts[0].split(".")[-2]
+    if codes.ndim != 4 or scales.ndim != 3 or not scales.size:
+        raise WeightError(f"the packed tensor {parts[0]!r} has the shapes {codes.shape} and {scales.shape}")
+    group = codes.shape[1] * _COLUMNS_PER_ROW[kind] // scales.shape[1]
+    try:
+        return PackedWeight(_BITS[kind], group, *shape, codes, scales, offsets)
+    except WeightError as error:
+        raise WeightError(f"the packed tensor {parts[0]!r} does not fit: {error}") from error
