@@ -18,9 +18,13 @@ PHRASINGS: Mapping[str, tuple[str, ...]] = {**SCENES, **PRINTED}
 
 
 def ask(rng: np.random.Generator, key: str, **names: str) -> str:
-    """One of the key's templates, filled; spelling and capitals vary as people's do."""
+    """One of the key's templates, filled, with the habits of `vary`."""
     templates = PHRASINGS[key]
-    text = templates[int(rng.integers(len(templates)))].format(**names)
+    return vary(rng, templates[int(rng.integers(len(templates)))].format(**names))
+
+
+def vary(rng: np.random.Generator, text: str) -> str:
+    """A question as people type it: now and then American, without capitals or without its last mark."""
     habit = rng.random(3)
     if habit[0] < 0.3:
         text = text.replace("colour", "color").replace("Colour", "Color").replace("grey", "gray")

@@ -1,0 +1,128 @@
+"""A picture in the making: text and glyph masks are put on it, and the place of every character is kept.
+
+Also the small choices that every recipe of devices, labels and documents makes. Knows no recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
+
+from galago.drawing import effects, fonts
+from galago.drawing.effects import Colour
+from galago.drawing.phrasing import vary
+from galago.drawing.sample import CellLabels, Drawing, Glyph, Question, Setting
+from galago.drawing.segments import Placed
+
+_T = TypeVar("_T")
+
+NONE = "none"
+"""The answer about something that the picture does not show."""
+
+Phrases = Mapping[str, Sequence[str]]
+"""The wordings of each question of a recipe, by the question's key; `{...}` is filled in when it is asked."""
+
+
+def pick(rng: np.random.Generator, options: Sequence[_T]) -> _T:
+    """One of the options, each as likely as the others."""
+    return options[int(rng.integers(len(options)))]
+
+
+def sample(rng: np.random.Generator, options: Sequence[_T], count: int) -> list[_T]:
+    """`count` different options (all, if there are fewer) in a random order."""
+    return [options[int(index)] for index in rng.permutation(len(options))[:count]]
+
+
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    """True as often as `probability` says."""
+    return bool(rng.random() < probability)
+
+
+def near(rng: np.random.Generator, colour: Colour, reach: int) -> Colour:
+    """The colour with each channel moved by at most `reach` levels."""
+    red, green, blue = (
+        min(255, max(0, level + int(step)))
+        for level, step in zip(colour, rng.integers(-reach, reach + 1, 3), strict=True)
+    )
+    return red, green, blue
+
+
+def blend(one: Colour, other: Colour, share: float) -> Colour:
+    """The colour that lies at `share` of the way from one to the other."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
+    return red, green, blue
+
+
+def fit(face: fonts.Face, text: str, width: float, capitals: float) -> FreeTypeFont:
+    """The face with capitals of `capitals` pixels, or smaller if `text` would be wider than `width`."""
+    font = face.with_capitals(capitals)
+    length = font.getlength(text)
+    return font if length <= width else face.at(max(6, int(font.size * width / length)))
+
+
+class Asker:
+    """Puts questions of one task into one of the words that `phrases` has for them."""
+
+    def __init__(self, rng: np.random.Generator, phrases: Phrases, task: str) -> None:
+        self.rng = rng
+        self.phrases = phrases
+        self.task = task
+
+    def __call__(
+        self, key: str, answer: str, *, spelled: bool = False, task: str | None = None, **values: str
+    ) -> Question:
+        """The question `key`, its `{...}` filled with `values`; an answer of `NONE` is never `spelled`."""
+        text = vary(self.rng, pick(self.rng, self.phrases[key]).format(**values))
+        return Question(text, answer, task or self.task, spelled and answer != NONE)
+
+
+class Sheet:
+    """An RGB picture with a pen, and the glyphs written on it so far; callers write in reading order."""
+
+    def __init__(self, rng: np.random.Generator, setting: Setting, base: Colour) -> None:
+        self.rng = rng
+        self.setting = setting
+        self.base = base
+        self.image = effects.background(rng, setting, base)
+        self.pen = ImageDraw.Draw(self.image)
+        self.glyphs: list[Glyph] = []
+
+    def write(
+        self,
+        at: tuple[float, float],
+        text: str,
+        font: FreeTypeFont,
+        fill: Colour,
+        *,
+        align: str = "left",
+    ) -> float:
+        """Writes a line whose baseline begins, is centred or ends (`align`) at (x, y) -> its right edge.
+
+        Characters outside ASCII are drawn and get no label.
+        """
+        length = font.getlength(text)
+        left = at[0] - length * {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
+        glyphs = fonts.write(self.pen, (left, at[1]), text, font, fill)
+        self.glyphs += [glyph for glyph in glyphs if glyph.character.isascii()]
+        return left + length
+
+    def stamp(
+        self, at: tuple[float, float], mask: Image.Image, placed: Iterable[Placed], colour: Colour
+    ) -> None:
+        """Paints `colour` through a mask of `segments`, its upper left corner at (x, y)."""
+        x, y = round(at[0]), round(at[1])
+        self.image.paste(colour, (x, y), mask)
+        self.glyphs += [Glyph(p.character, x + p.x, y + p.y) for p in placed]
+
+    def finish(self, questions: Sequence[Question], degrees: float = 1.5) -> Drawing:
+        """The picture, sometimes turned by up to `degrees` and then photographed, with its questions."""
+        rng, setting = self.rng, self.setting
+        image, glyphs = self.image, self.glyphs
+        if chance(rng, 0.5 * setting.difficulty):
+            image, glyphs = effects.tilt(image, glyphs, float(rng.uniform(-degrees, degrees)), self.base)
+        labels = CellLabels.of_text(setting.rows, setting.cols, glyphs)
+        return Drawing(effects.photograph(rng, image, setting.difficulty), tuple(questions), labels)
