@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints import checkpoint
+
+__all__ = ["checkpoint"]
+
 SOURCE = Path(__file__).parents[1] / "src"
 HERE = {"127.0.0.1", "::1", "localhost"}
 

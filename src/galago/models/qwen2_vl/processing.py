@@ -168,7 +168,9 @@ class QwenProcessor:
         time, rows, columns = visual.grid[0], visual.grid[1] // self.merge, visual.grid[2] // self.merge
         steps = np.indices((time, rows, columns), dtype=np.int64).reshape(3, -1)
         if visual.seconds_per_step is not None and self.tokens_per_second is not None:
-            steps[0] = (steps[0] * (self.tokens_per_second * visual.seconds_per_step)).astype(np.int64)
+            # in float32, as the reference: where a step falls short of a whole number decides its position
+            interval = np.float32(self.tokens_per_second) * np.float32(visual.seconds_per_step)
+            steps[0] = (steps[0].astype(np.float32) * interval).astype(np.int64)
         return steps
 
 
