@@ -1,5 +1,7 @@
-"""Writes the reference pages from the code they describe: the commands from their settings, what is supported
-from the tables that decide it. `--check` changes nothing and fails where a page is not what would be written."""
+"""Writes the reference pages from the code: the commands from their settings, support from the tables.
+
+`--check` changes nothing and fails where a page is not what would be written.
+"""
 
 from __future__ import annotations
 
