@@ -37,7 +37,7 @@ __all__ = [
     "draw",
 ]
 
-_MODULES = ("scenes",)
+_MODULES = ("scenes", "printed", "displays")
 
 
 def _recipes() -> dict[str, Recipe]:

@@ -12,13 +12,14 @@ from math import cos, radians, sin
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
 from galago.drawing.sample import Glyph, Pixels, Setting, Split
 
 Colour = tuple[int, int, int]
 
 _POOL = 1 << 19
+_POOL_DEVIATION = 40
 
 
 def luminance(colour: Colour) -> float:
@@ -68,15 +69,17 @@ def background(rng: np.random.Generator, setting: Setting, base: Colour) -> Imag
         return Image.new("RGB", (width, height), base)
     reach = setting.between(8, 26) * float(rng.uniform(0.4, 1))
     if style == 1:
-        field = _gradient(rng, height, width) * reach
+        field = _gradient(rng, height, width)
     elif style == 2:
-        field = _grain(rng, height, width) * (reach * 0.3)
+        field, reach = _grain(rng, height, width), reach * 0.8
     elif style == 3:
-        field = _blotches(rng, height, width) * reach
+        field = _blotches(rng, height, width)
     else:
-        field = _stripes(rng, height, width, setting.split) * (reach * 0.5)
-    coloured = field[..., None] * rng.uniform(0.5, 1, 3).astype(np.float32) + np.array(base, np.float32)
-    return Image.fromarray(clipped(coloured))
+        field, reach = _stripes(rng, height, width, setting.split), reach * 0.5
+    image = Image.fromarray(field).convert("P")
+    steps = np.linspace(-reach, reach, 256)[:, None] * rng.uniform(0.5, 1, 3) + np.array(base)
+    image.putpalette(np.clip(steps, 0, 255).astype(np.uint8).tobytes())
+    return image.convert("RGB")
 
 
 def tilt(
@@ -101,12 +104,12 @@ def photograph(rng: np.random.Generator, image: Image.Image, difficulty: float) 
     if chance[0] < 0.5 * difficulty:
         image = tone(image, float(rng.uniform(0.85, 1.15)), float(rng.uniform(-18, 18)) * difficulty)
     if chance[1] < 0.3 * difficulty:
-        image = blur(image, float(rng.uniform(0.3, 0.9)))
-    pixels: Pixels = np.asarray(image)
+        image = blur(image, float(rng.uniform(0.3, 0.8)))
     if chance[2] < 0.4 * difficulty:
-        pixels = noise(rng, pixels, float(rng.uniform(2, 10)) * difficulty)
+        image = noise(rng, image, float(rng.uniform(2, 10)) * difficulty)
     if chance[3] < 0.3 * difficulty:
-        pixels = jpeg(pixels, int(rng.integers(45, 95)))
+        image = jpeg(image, int(rng.integers(45, 95)))
+    pixels: Pixels = np.asarray(image)
     return pixels
 
 
@@ -117,69 +120,67 @@ def tone(image: Image.Image, contrast: float, brightness: float) -> Image.Image:
 
 
 def blur(image: Image.Image, radius: float) -> Image.Image:
-    """Gaussian blur of `radius` pixels."""
-    return image.filter(ImageFilter.GaussianBlur(radius))
+    """Every pixel becomes the mean of those at most `radius` pixels away in each direction."""
+    return image.filter(ImageFilter.BoxBlur(radius))
 
 
-def noise(rng: np.random.Generator, pixels: Pixels, deviation: float) -> Pixels:
-    """Normal noise of `deviation` levels added to [H, W, 3]."""
-    noisy = pixels + _normal(rng, pixels.size).reshape(pixels.shape) * np.float32(deviation)
-    return clipped(noisy)
+def noise(rng: np.random.Generator, image: Image.Image, deviation: float) -> Image.Image:
+    """The RGB picture with normal noise of `deviation` levels added to every channel."""
+    grain = Image.frombytes("RGB", image.size, _run(rng, image.width * image.height * 3).tobytes())
+    table = np.clip(np.arange(-128, 128) * (deviation / _POOL_DEVIATION) + 128.5, 0, 255).astype(int)
+    return ImageChops.add(image, grain.point(table.tolist() * 3), offset=-128)
 
 
-def clipped(levels: NDArray[np.float32]) -> Pixels:
-    """Levels as whole numbers of 0..255."""
-    pixels: Pixels = np.clip(levels, 0, 255).astype(np.uint8)
-    return pixels
-
-
-def jpeg(pixels: Pixels, quality: int) -> Pixels:
-    """[H, W, 3] after a JPEG file of `quality` (1..95)."""
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    """The RGB picture after a JPEG file of `quality` (1..95)."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    decoded: Pixels = np.asarray(Image.open(file))
-    return decoded
+    image.save(file, "JPEG", quality=quality)
+    read = Image.open(file)
+    read.load()
+    return read
 
 
 @cache
-def _normal_pool() -> NDArray[np.float32]:
-    return np.random.default_rng(20_480).standard_normal(_POOL, dtype=np.float32)
+def _pool() -> Pixels:
+    """Normal numbers about 128 as whole levels: drawn once, because drawing them anew is slow."""
+    levels = np.random.default_rng(20_480).standard_normal(_POOL) * _POOL_DEVIATION + 128.5
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
-def _normal(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """`count` standard normal numbers: a run of the pool, repeated where the pool is too short."""
-    pool = _normal_pool()
-    if count >= _POOL:
-        pool = np.resize(pool, count + _POOL)
+def _run(rng: np.random.Generator, count: int) -> Pixels:
+    """`count` numbers of the pool in a row, from anywhere; the pool is repeated where it is too short."""
+    pool = _pool() if count < _POOL else np.resize(_pool(), count + _POOL)
     start = int(rng.integers(0, len(pool) - count))
     return pool[start : start + count]
 
 
-def _gradient(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    dx, dy = rng.uniform(-1, 1, 2)
+def _gradient(rng: np.random.Generator, height: int, width: int) -> Pixels:
+    dx, dy = rng.uniform(-63, 63, 2)
     x = np.linspace(-dx, dx, width, dtype=np.float32)
     y = np.linspace(-dy, dy, height, dtype=np.float32)
-    return y[:, None] + x
+    slope: Pixels = (y[:, None] + (x + np.float32(128))).astype(np.uint8)
+    return slope
 
 
-def _grain(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    return _normal(rng, height * width).reshape(height, width)
+def _grain(rng: np.random.Generator, height: int, width: int) -> Pixels:
+    return _run(rng, height * width).reshape(height, width)
 
 
-def _blotches(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    coarse = rng.uniform(-1, 1, (int(rng.integers(3, 7)), int(rng.integers(3, 7)))).astype(np.float32)
+def _blotches(rng: np.random.Generator, height: int, width: int) -> Pixels:
+    coarse = rng.integers(0, 256, (int(rng.integers(3, 7)), int(rng.integers(3, 7)))).astype(np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _stripes(rng: np.random.Generator, height: int, width: int, split: Split) -> NDArray[np.float32]:
+def _stripes(rng: np.random.Generator, height: int, width: int, split: Split) -> Pixels:
     period, phase = float(rng.uniform(5, 24)), float(rng.uniform(0, 6))
     x = np.arange(width, dtype=np.float32)
     y = np.arange(height, dtype=np.float32)[:, None]
     if split is Split.HELD_OUT:
         across = x + y * np.float32(rng.uniform(-1, 1))
     else:
-        across = x + 0 * y if rng.random() < 0.5 else y + 0 * x
-    return np.asarray(np.sin(across * np.float32(6.2832 / period) + np.float32(phase)), np.float32)
+        across = x if rng.random() < 0.5 else y
+    wave = np.sin(across * np.float32(6.2832 / period) + np.float32(phase)) * 127 + 128
+    return np.ascontiguousarray(np.broadcast_to(wave.astype(np.uint8), (height, width)))
 
 
 def _clip(levels: NDArray[np.int64]) -> Colour:

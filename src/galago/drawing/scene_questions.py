@@ -1,9 +1,9 @@
 """What is asked about a scene of shapes, and the true answers. Nothing is asked that has two answers.
 
-Counts are digits; yes/no; places are one of nine ("top left", "top", ..., "middle"); what is not there has the
-colour, kind or place "none", is counted "0", and an empty side holds "nothing"; boxes are a JSON list in pixels,
-by top edge, then left edge; a caption names every group of alike shapes, the largest group first, then by top
-and left edge.
+Counts are digits; yes/no; places are one of nine ("top left", "top", ..., "middle"); what is not there has
+the colour, kind or place "none", is counted "0", and an empty side holds "nothing"; boxes are a JSON list in
+pixels, by top edge, then left edge; a caption names every group of alike shapes, the largest group first,
+then by top and left edge.
 """
 
 from __future__ import annotations
