@@ -55,7 +55,7 @@ def paint_line(rng: np.random.Generator, setting: Setting) -> Drawing:
     """One line of up to 24 characters (tasks "line", "count", "absent", "describe")."""
     least = setting.between(18, SMALLEST_CAPITALS)
     room = int((setting.width - 2 * _EDGE) / (least * 0.82))
-    text = words.passage(rng, min(room, round(setting.between(8, LONGEST_LINE))))
+    text = words.passage(rng, _some_length(rng, min(room, round(setting.between(8, LONGEST_LINE)))))
     block = _fitted(rng, setting, (text,), least, setting.height * 0.45)
     pixels, glyphs = _printed(rng, setting, block)
     text = block.lines[0]
@@ -71,12 +71,18 @@ def paint_lines(rng: np.random.Generator, setting: Setting) -> Drawing:
     most = min(5, round(setting.between(2, 5)), int((setting.height - 2 * _EDGE) / (least * _LINE_PITCH)))
     room = int((setting.width - 2 * _EDGE) / (least * 0.82))
     longest = min(room, round(setting.between(8, LONGEST_LINE)))
-    texts = tuple(words.passage(rng, longest) for _ in range(int(rng.integers(2, max(2, most) + 1))))
+    count = int(rng.integers(2, max(2, most) + 1))
+    texts = tuple(words.passage(rng, _some_length(rng, longest)) for _ in range(count))
     tallest = (setting.height - 2 * _EDGE) / (len(texts) * _LINE_PITCH)
     block = _fitted(rng, setting, texts, least, tallest)
     pixels, glyphs = _printed(rng, setting, block)
     asked = [Question(ask(rng, "lines"), "\n".join(block.lines), "lines", spelled=True)]
     return _drawing(rng, setting, pixels, glyphs, [*asked, *_about_lines(rng, block.lines)])
+
+
+def _some_length(rng: np.random.Generator, longest: int) -> int:
+    """The most characters of a line: often all that fit, sometimes as few as four."""
+    return longest if rng.random() < 0.5 else int(rng.integers(min(4, longest), longest + 1))
 
 
 def _short_piece(rng: np.random.Generator, longest: int) -> str:

@@ -202,8 +202,10 @@ def absent(scene: _Scene) -> Question:
     return Question(ask(rng, key, **filling), answer, "absent")
 
 
-def present(scene: _Scene) -> Question:
-    """The balancing yes: about something that is there."""
+def present(scene: _Scene) -> Question | None:
+    """The balancing yes, about something that is there; as often as `absent` says no."""
+    if scene.rng.random() < 0.58:
+        return None
     shape = scene.shapes[int(scene.rng.integers(len(scene.shapes)))]
     what = scene.one_of((shape.name, shape.name, shape.kind, f"{shape.colour} shape"))
     return Question(ask(scene.rng, "exists", one=article(what), whats=plural(what)), "yes", "absent")
@@ -298,8 +300,8 @@ _MAKERS: tuple[tuple[Callable[[_Scene], Question | None], int], ...] = (
     (count, 2),
     (absent, 1),
     (present, 1),
-    (place, 1),
-    (relation, 1),
-    (box, 1),
+    (place, 2),
+    (relation, 2),
+    (box, 2),
     (caption, 1),
 )
