@@ -6,6 +6,10 @@ rotary products are computed in float32 inside.
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,28 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from numpy.typing import NDArray
 from torch import Tensor
+
+_WORTH_COMPILING = 1 << 18
+"""Elements from which a compiled pass over memory pays for its call."""
+
+
+def _fused(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compile a chain of element-wise steps into one pass, for the large tensors of training on a CPU.
+
+    There such chains take most of a step, not the matrix products (LOG 2026-11-20). Without a C++ compiler,
+    and for small or gradient-free tensors, the plain function runs.
+    """
+
+    @cache
+    def compiled() -> Callable[..., Tensor]:
+        return torch.compile(plain, dynamic=True) if shutil.which(os.environ.get("CXX", "g++")) else plain
+
+    @wraps(plain)
+    def choose(x: Tensor, *rest: Any) -> Tensor:
+        large = x.is_cpu and x.requires_grad and x.numel() >= _WORTH_COMPILING
+        return (compiled() if large else plain)(x, *rest)
+
+    return choose
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -46,9 +72,12 @@ def to_numpy(x: Tensor) -> NDArray[np.float32]:
     return host
 
 
+@_fused
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """x [T, D] -> [T, D]; rounded to x's dtype before the gain, as the reference does."""
-    return F.rms_norm(x, (x.shape[-1],), None, eps) * weight
+    wide = x.float()
+    scale = (wide.square().mean(-1, keepdim=True) + eps).rsqrt()
+    return (wide * scale).to(x.dtype) * weight
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -56,6 +85,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
 
 
+@_fused
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x [T, H, d], cos and sin [T, d/2] -> [T, H, d]; channel i turns with channel i + d/2."""
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
@@ -91,10 +121,14 @@ def attention(
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """q [B, T, H, d], k and v [B, S, H, d] -> [B, T, H, d]."""
-    y = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
-    )
+    """q [B, T, H, d], k and v [B, S, H, d] -> [B, T, H, d]; `mask` [T, S] is true where a row may look."""
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    if q.is_cpu and q.requires_grad:  # the fused backward pass takes twice as long on a CPU, LOG 2026-11-20
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+        y: Tensor = scores.softmax(-1) @ v
+    else:
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return y.transpose(1, 2)
 
 
@@ -103,6 +137,7 @@ def silu(x: Tensor) -> Tensor:
     return F.silu(x)
 
 
+@_fused
 def silu_mul(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up."""
     return F.silu(gate) * up

@@ -27,9 +27,9 @@ class VisionAttention(Module):
 
     def __call__(self, x: Array, cos: Array, sin: Array, bounds: NDArray[np.int32]) -> Array:
         """x [P, dim], cos and sin [P, d/2], bounds [n + 1] -> [P, dim]."""
-        qkv = self.qkv(x).reshape(len(x), 3, -1, self.head_dim)  # [P, 3, H, d]
-        q, k = kernels.rotate(qkv[:, 0], cos, sin), kernels.rotate(qkv[:, 1], cos, sin)
-        y = kernels.attention(q, k, qkv[:, 2], causal=False, bounds=bounds)  # [P, H, d]
+        q, k, v = self.qkv(x).reshape(len(x), 3, -1, self.head_dim).swapaxes(0, 1)  # each [P, H, d]
+        q, k = kernels.rotate(q, cos, sin), kernels.rotate(k, cos, sin)
+        y = kernels.attention(q, k, v, causal=False, bounds=bounds)  # [P, H, d]
         return self.o(y.reshape(len(x), -1))
 
 
