@@ -1,0 +1,63 @@
+"""`ask`: one or more questions about one or more pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from galago.cli.options import ConstraintSettings, ModelSettings, PictureSettings, SamplingSettings
+from galago.cli.settings import argument, flag, option
+from galago.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ModelSettings, PictureSettings, SamplingSettings, ConstraintSettings):
+    """Ask a question about one or more pictures.
+
+    The last word is the question, unless -q gives it. A picture is a file, a URL, or - for stdin.
+    """
+
+    words: tuple[str, ...] = argument("IMAGE... QUESTION", "Pictures, then the question.")
+    question: str | None = option(
+        "The question; then every word is a picture.", metavar="QUESTION", short="-q"
+    )
+    also: tuple[str, ...] = option(
+        "Another question about the same pictures, which are encoded once.", default=(), metavar="QUESTION"
+    )
+    stats: bool = flag("Show where time and memory went, on stderr.")
+    json: bool = flag("Print one JSON object: the answer with its whole record.")
+
+    def pictures_and_questions(self) -> tuple[list[str], list[str]]:
+        """What to look at, and what to ask in turn."""
+        words = list(self.words)
+        question = self.question if self.question is not None else words.pop()
+        if not words:
+            raise UsageError(
+                f"there is a question, {question!r}, and no picture",
+                hint='galago ask picture.png "What is this?"',
+            )
+        questions = [question, *self.also]
+        if not all(text.strip() for text in questions):
+            raise UsageError("a question is empty")
+        return words, questions
+
+
+def run(settings: Settings) -> None:
+    """Answer in the order of the questions, one after the other."""
+    from galago.cli.output import print_json, refuse_garbage, say, show_stats
+    from galago.cli.pictures import read_pictures, user_message
+
+    sources, questions = settings.pictures_and_questions()
+    options = {**settings.sampling_options(), **settings.constraint_options()}
+    pictures = read_pictures(sources, settings.max_picture_pixels)
+    model = settings.load()
+    images = [model.encode(picture, **settings.picture_options()) for picture in pictures]
+    if not settings.json:
+        for question in questions:
+            say(model, [user_message(images, question)], options, stats=settings.stats)
+        return
+    answers = [model.ask(images, question, **options) for question in questions]
+    print_json(answers)
+    refuse_garbage(answers)
+    if settings.stats:
+        for answer in answers:
+            show_stats(answer)

@@ -1,0 +1,46 @@
+"""`find`: where things are, as boxes in pixels of the picture."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from galago.cli.options import ModelSettings, PictureSettings
+from galago.cli.settings import argument, flag, option
+from galago.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ModelSettings, PictureSettings):
+    """Find things and print their boxes: x0 y0 x1 y1 in pixels of the picture, and the label, one a line."""
+
+    image: str = argument("IMAGE", "File, URL, or - for stdin.")
+    what: str = argument("WHAT", 'What to look for: "the red box".')
+    output: Path | None = option(
+        "Write a copy of the picture with the boxes drawn.", metavar="OUT.png", short="-o"
+    )
+    json: bool = flag("Print one JSON object.")
+
+
+def run(settings: Settings) -> None:
+    """Print the boxes; draw them where a copy was asked for."""
+    from galago import media
+    from galago.cli.pictures import read_picture
+
+    if settings.output is not None and not settings.output.parent.is_dir():
+        raise UsageError(f"{settings.output.parent} is not a folder")
+    picture = read_picture(settings.image, settings.max_picture_pixels)
+    boxes = settings.load().find(picture, settings.what, **settings.picture_options())
+    if settings.json:
+        print(json.dumps({"boxes": [asdict(box) for box in boxes]}, ensure_ascii=False))
+    for box in () if settings.json else boxes:
+        print(f"{box.x0:.0f} {box.y0:.0f} {box.x1:.0f} {box.y1:.0f} {box.label}")
+    if not boxes:
+        print(f"{settings.what!r} was not found", file=sys.stderr)
+    if settings.output is not None:
+        try:
+            media.draw_boxes(picture.pixels, boxes).save(settings.output)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{settings.output} cannot be written: {error}") from error

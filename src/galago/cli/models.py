@@ -1,0 +1,36 @@
+"""`models`: the names that `--model` takes, and the families of checkpoints that can be loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from galago.cli.settings import flag
+
+WEIGHTS = {
+    "f32": "32-bit floats: the reference",
+    "bf16": "16-bit brain floats, as most checkpoints have them",
+    "q8": "8-bit integers with a scale and an offset for each group of a row",
+    "q4": "4-bit integers with a scale and an offset for each group of a row",
+}
+"""What a weight may be, for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """List the models that are here, and the families that a folder of weights may belong to."""
+
+    json: bool = flag("Print one JSON object.")
+
+
+def run(settings: Settings) -> None:
+    """List names of models and of families."""
+    from galago.engine.source import NAMES
+    from galago.models import families
+
+    if settings.json:
+        print(json.dumps({"models": NAMES, "families": families()}, ensure_ascii=False))
+        return
+    for name, meaning in NAMES.items():
+        print(f"{name}: {meaning}")
+    print(f"a folder with config.json and safetensors files, of the family {' or '.join(families())}")

@@ -1,0 +1,149 @@
+"""Options that several commands share, and what they mean to the library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from galago.cli.settings import flag, option
+from galago.errors import SchemaError, UsageError
+from galago.types import Weights
+
+if TYPE_CHECKING:
+    from galago import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model answers, and what it may use of the machine."""
+
+    model: str = option(
+        "Name, folder or file of the model.", default="nano", metavar="MODEL", short="-m", environment=True
+    )
+    weights: Weights | None = option(
+        "Convert the weights on load; by default they stay as the file has them.", environment=True
+    )
+    threads: int | None = option(
+        "Threads to compute with; by default one for each core.", metavar="N", environment=True
+    )
+    memory: str | None = option(
+        "Budget such as 2GB; by default what is free.", metavar="SIZE", environment=True
+    )
+    cache: Path | None = option(
+        "Folder that keeps image features; by default $GALAGO_CACHE or the user's cache folder.",
+        metavar="DIR",
+    )
+    no_cache: bool = flag("Neither read nor write image features on disk.")
+
+    def load(self) -> Model:
+        """The model, ready to answer."""
+        from galago import load
+
+        if self.no_cache and self.cache is not None:
+            raise UsageError("--cache and --no-cache exclude each other")
+        return load(
+            self.model,
+            threads=self.threads,
+            weights=self.weights,
+            memory=self.memory,
+            cache=False if self.no_cache else self.cache,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSettings:
+    """How large a picture may be, and how many tokens it may cost."""
+
+    image_tokens: int | None = option("At most so many tokens for each picture.", metavar="N")
+    min_pixels: int | None = option("Enlarge smaller pictures to this area.", metavar="N")
+    max_pixels: int | None = option("Reduce larger pictures to this area.", metavar="N")
+    max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
+
+    def picture_options(self) -> dict[str, Any]:
+        """What was asked for, as keyword arguments of the verbs."""
+        return given(self, PictureSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """How the words of an answer are chosen."""
+
+    max_tokens: int | None = option("Length at which an answer is cut.", metavar="N")
+    temperature: float | None = option("0, the default, always takes the likeliest token.", metavar="T")
+    top_k: int | None = option("Draw from the K likeliest tokens.", metavar="K")
+    top_p: float | None = option("Draw from the likeliest tokens that sum up to P.", metavar="P")
+    min_p: float | None = option(
+        "Draw from tokens of at least P times the best one's probability.", metavar="P"
+    )
+    repetition_penalty: float | None = option("Above 1 makes repeating less likely.", metavar="X")
+    seed: int | None = option("The same seed draws the same text.", metavar="N")
+    stop: tuple[str, ...] = option("End the answer before this text.", default=(), metavar="TEXT")
+
+    def sampling_options(self) -> dict[str, Any]:
+        """What was asked for, as keyword arguments; refuses rules that temperature 0 never asks."""
+        options = given(self, SamplingSettings)
+        if not options.get("temperature"):
+            for name in ("top_k", "top_p", "min_p", "seed"):
+                if name in options:
+                    raise UsageError(
+                        f"{spelling(name)} has no effect at temperature 0",
+                        hint=f"{spelling(name)} with --temperature 0.7",
+                    )
+        return options
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstraintSettings:
+    """What form the answer must have."""
+
+    schema: Path | None = option(
+        "JSON Schema in this file; the answer is JSON that validates.", metavar="FILE"
+    )
+    regex: str | None = option("The answer matches this regular expression.", metavar="REGEX")
+    choices: str | None = option("The answer is one of these.", metavar="A,B,C")
+
+    def constraint_options(self) -> dict[str, Any]:
+        """The one constraint that was asked for, as a keyword argument of the verbs."""
+        options = given(self, ConstraintSettings)
+        if len(options) > 1:
+            raise UsageError(f"{' and '.join(map(spelling, options))} exclude each other")
+        if self.schema is not None:
+            return {"schema": read_schema(self.schema)}
+        if self.choices is not None:
+            return {"choices": split(self.choices, "--choices")}
+        return options
+
+
+def given(settings: Any, part: type[Any]) -> dict[str, Any]:
+    """The options of `part` that have a value."""
+    values = {name: getattr(settings, name) for name in part.__dataclass_fields__}
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def spelling(name: str) -> str:
+    """A field's name as it is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def split(text: str, where: str) -> list[str]:
+    """The parts of "a, b, c"; raises UsageError where one is empty."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise UsageError(f"{where} has an empty name in {text!r}", hint=f"{where} a,b,c")
+    return parts
+
+
+def read_schema(path: Path) -> Mapping[str, Any]:
+    """A JSON Schema from a file; raises SchemaError where there is none."""
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SchemaError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SchemaError(f"{path} is not JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise SchemaError(f"{path} holds {type(schema).__name__}, and a JSON Schema is an object")
+    return schema

@@ -1,0 +1,38 @@
+"""Pictures that a command was given: read within its limits, and put into messages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from galago.errors import UsageError
+
+if TYPE_CHECKING:
+    from galago import EncodedImage
+    from galago.media import Picture
+
+
+def read_picture(source: str, max_pixels: int | None) -> Picture:
+    """The picture of a file, a URL or stdin (-); what its reader remarks goes to stderr."""
+    from galago.media import PictureLimits, read_picture
+
+    limits = PictureLimits() if max_pixels is None else replace(PictureLimits(), max_pixels=max_pixels)
+    picture = read_picture(source, limits=limits)
+    for note in picture.notes:
+        print(f"note: {source}: {note}", file=sys.stderr)
+    return picture
+
+
+def read_pictures(sources: Sequence[str], max_pixels: int | None) -> list[Picture]:
+    """Several pictures; stdin can be read once."""
+    if sources.count("-") > 1:
+        raise UsageError("stdin holds one picture, and - was given several times")
+    return [read_picture(source, max_pixels) for source in sources]
+
+
+def user_message(images: Sequence[EncodedImage], text: str) -> dict[str, Any]:
+    """Pictures and then the text, as one message."""
+    pictures = [{"type": "image", "image": image} for image in images]
+    return {"role": "user", "content": [*pictures, {"type": "text", "text": text}]}

@@ -1,0 +1,54 @@
+"""`train`: the embedded model, made again from nothing or trained further."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from galago.cli.settings import argument, flag, option
+from galago.errors import MissingDependencyError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Train nano on pictures that are drawn as it learns. Needs the extra `train`."""
+
+    model: Literal["nano"] = argument("nano", "The model to train.")
+    minutes: float = option("How long to train now.", default=60.0, metavar="M")
+    out: Path = option(
+        "Folder of checkpoints, drawn pictures and the log.", default=Path("runs/nano"), metavar="DIR"
+    )
+    resume: bool = flag("Go on from the checkpoint in the folder.")
+    stage: Literal["all", "look", "answer", "settle"] = option(
+        "One stage alone; all: a quarter of the time look, then answer, and settle at the end.", default="all"
+    )
+    seed: int = option("Decides the first weights and every picture.", default=0, metavar="N")
+    device: str = option("Where torch computes: cpu or cuda.", default="cpu", metavar="DEVICE")
+    threads: int | None = option("Threads of torch.", metavar="N")
+    fonts: Literal["full", "minimal"] = option("minimal: whatever font this machine has.", default="full")
+
+
+def run(settings: Settings) -> None:
+    """Train until the time is over."""
+    try:
+        from galago.train import nano
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingDependencyError(
+            "training needs torch, which is not installed", hint="pip install 'galago[train]'"
+        ) from error
+    progress = nano.train(
+        nano.Settings(
+            out=settings.out,
+            minutes=settings.minutes,
+            resume=settings.resume,
+            stage=settings.stage,
+            seed=settings.seed,
+            device=settings.device,
+            threads=settings.threads,
+            fonts=settings.fonts,
+        )
+    )
+    print(f"{progress.pictures} pictures in {progress.minutes:.0f} minutes; the run is in {settings.out}")

@@ -1,0 +1,156 @@
+"""The command line where no model is needed: help, misuse, errors, interruptions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+import warnings
+from dataclasses import dataclass
+
+import pytest
+
+from galago import cli
+from galago.cli import app
+from galago.cli.settings import argument, flag, option
+from galago.errors import GalagoError, GalagoWarning
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """`planted(run)` makes `galago ask` run that function with settings of its own."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        """Do as planted."""
+
+        words: tuple[str, ...] = argument("WORD...", "Words.", default=())
+        size: int | None = option("A size.", metavar="N", short="-s", environment=True)
+        loud: bool = flag("Loudly.")
+
+    def plant(run):
+        module = types.SimpleNamespace(Settings=Settings, run=run)
+        monkeypatch.setattr(app, "import_module", lambda _: module)
+
+    Settings.__annotations__ = {"words": tuple[str, ...], "size": int | None, "loud": bool}
+    return plant
+
+
+def raising(error):
+    def run(_):
+        raise error
+
+    return run
+
+
+def test_settings_hold_what_the_command_line_says(planted):
+    seen = []
+    planted(seen.append)
+    assert cli.main(["ask", "one", "two", "-s", "3", "--loud"]) == 0
+    assert (seen[0].words, seen[0].size, seen[0].loud) == (("one", "two"), 3, True)
+
+
+def test_a_variable_stands_for_an_option_and_the_option_wins(planted, monkeypatch):
+    seen = []
+    planted(seen.append)
+    monkeypatch.setenv("GALAGO_SIZE", "5")
+    cli.main(["ask"])
+    cli.main(["ask", "--size", "7"])
+    assert [settings.size for settings in seen] == [5, 7]
+
+
+def test_our_error_is_one_line_and_a_way_out(planted, capsys):
+    planted(raising(GalagoError("the lamp is out", hint="light it")))
+    assert cli.main(["ask"]) == 1
+    assert capsys.readouterr() == ("", "error: the lamp is out\n  try: light it\n")
+
+
+def test_any_other_error_keeps_its_traceback(planted):
+    planted(raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["ask"])
+
+
+def test_an_interruption_is_130_without_a_traceback(planted, capsys):
+    planted(raising(KeyboardInterrupt()))
+    assert cli.main(["ask"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_our_warnings_are_one_line_on_stderr(planted, capsys):
+    def run(_):
+        for _ in range(2):
+            warnings.warn("the disk is full", GalagoWarning, stacklevel=1)
+
+    planted(run)
+    assert cli.main(["ask"]) == 0
+    assert capsys.readouterr().err == "warning: the disk is full\n" * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["aks", "ask --no-such-option", "ask --size", "ask --size three", "--no-such-option"],
+)
+def test_misuse_is_2_and_one_line(planted, capsys, line):
+    planted(raising(AssertionError("nothing may run")))
+    assert cli.main(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "\n  try: galago" in err
+    assert err.count("\n") == 2
+
+
+def test_no_command_at_all_is_misuse_and_shows_the_commands(capsys):
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself_and_every_option(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: galago {name}")
+    group = cli.application()
+    for parameter in group.get_command(None, name).params:
+        assert parameter.help, f"{name}: {parameter.name} has no help"
+        assert parameter.help.endswith(".")
+
+
+def test_a_command_that_takes_one_picture_does_not_take_two(capsys):
+    assert cli.main(["caption", "a.png", "b.png"]) == 2
+    assert "b.png" in capsys.readouterr().err
+
+
+HEAVY = {"numpy", "PIL", "rich", "tokenizers", "llguidance", "torch", "minijinja"}
+
+
+@pytest.mark.parametrize("line", ["--help", "ask --help", "--version", "aks"])
+def test_help_loads_nothing_heavy(line):
+    code = f"import sys; from galago.cli import main; main({line.split()!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    code = """
+import sys, types
+from galago.cli import app as m, doctor
+def run(settings):
+    for _ in range(100_000): print("words, words, words")
+doctor.run = run
+sys.exit(m.main(["doctor"]))
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_field_of_choices_refuses_others(capsys):
+    assert cli.main(["read", "a.png", "--format", "html"]) == 2
+    assert "'text', 'markdown', 'json'" in capsys.readouterr().err
