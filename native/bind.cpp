@@ -1,0 +1,424 @@
+// The Python face of the kernels. Checks type, shape and layout of every array, lets go of the interpreter's lock
+// while work of some length runs, and raises galago.errors. No other file knows Python.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "ops.h"
+#include "pool.h"
+
+namespace nb = nanobind;
+
+namespace galago {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) {
+    nb::object error = nb::module_::import_("galago.errors").attr("UsageError")(message);
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
+    throw nb::python_error();
+}
+
+void check(bool good, const std::string& message) {
+    if (!good) refuse(message);
+}
+
+template <class T>
+struct Format;
+template <>
+struct Format<float> {
+    static constexpr const char *codes = "f", *name = "float32";
+};
+template <>
+struct Format<uint8_t> {
+    static constexpr const char *codes = "B", *name = "uint8";
+};
+template <>
+struct Format<int32_t> {
+    static constexpr const char *codes = "i", *name = "int32";
+};
+template <>
+struct Format<int64_t> {
+    static constexpr const char *codes = "lq", *name = "int64";
+};
+template <>
+struct Format<uint16_t> {  // bfloat16 as its bits, or float16
+    static constexpr const char *codes = "He", *name = "uint16 or float16";
+};
+
+// A borrowed array of T: its memory stays in place as long as this lives. Strides are in values.
+template <class T>
+class Array {
+public:
+    Array(nb::handle source, const char* name, int axes, bool writable = false) : name_(name) {
+        if (PyObject_GetBuffer(source.ptr(), &view_, writable ? PyBUF_RECORDS : PyBUF_RECORDS_RO) != 0) {
+            PyErr_Clear();
+            refuse(std::string(name) + (writable ? " is not a writable array" : " is not an array"));
+        }
+        try {
+            const std::string codes = Format<T>::codes;
+            const bool right = view_.format != nullptr && view_.itemsize == sizeof(T) &&
+                               view_.format[0] != 0 && view_.format[1] == 0 &&
+                               codes.find(view_.format[0]) != std::string::npos;
+            check(right, name_ + " must be " + Format<T>::name + ", not of format " +
+                             (view_.format != nullptr ? view_.format : "unknown"));
+            check(axes < 0 || view_.ndim == axes,
+                  name_ + " must have " + std::to_string(axes) + " axes, not the shape " + shape());
+            check(reinterpret_cast<uintptr_t>(view_.buf) % alignof(T) == 0, name_ + " is not aligned in memory");
+        } catch (...) {
+            PyBuffer_Release(&view_);
+            throw;
+        }
+    }
+    ~Array() { PyBuffer_Release(&view_); }
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+
+    T* data() const { return static_cast<T*>(view_.buf); }
+    int axes() const { return view_.ndim; }
+    int64_t size(int axis) const { return view_.shape[axis]; }
+    int64_t stride(int axis) const { return view_.strides[axis] / static_cast<int64_t>(sizeof(T)); }
+    int64_t count() const { return view_.len / static_cast<int64_t>(sizeof(T)); }
+
+    std::string shape() const {
+        std::string text = "[";
+        for (int i = 0; i < view_.ndim; ++i) text += (i > 0 ? ", " : "") + std::to_string(view_.shape[i]);
+        return text + "]";
+    }
+
+    // Axes from `first` on lie without gaps, and the others are whole values apart.
+    const Array& packed_from(int first) const {
+        int64_t wanted = 1;
+        for (int i = view_.ndim - 1; i >= 0; --i) {
+            if (i < first) {
+                check(view_.strides[i] % static_cast<int64_t>(sizeof(T)) == 0, name_ + " has odd strides");
+            } else {
+                check(view_.shape[i] <= 1 || count() == 0 || stride(i) == wanted,
+                      name_ + " must be C-contiguous" + (first > 0 ? " in its last axis" : ""));
+                wanted *= view_.shape[i];
+            }
+        }
+        return *this;
+    }
+
+    const Array& sized(std::initializer_list<int64_t> wanted) const {
+        std::string text;
+        int axis = 0;
+        bool good = static_cast<int>(wanted.size()) == view_.ndim;
+        for (const int64_t size : wanted) {
+            good = good && view_.shape[axis++] == size;
+            text += (text.empty() ? "[" : ", ") + std::to_string(size);
+        }
+        check(good, name_ + " must have the shape " + text + "], not " + shape());
+        return *this;
+    }
+
+private:
+    Py_buffer view_{};
+    std::string name_;
+};
+
+using Floats = Array<float>;
+
+// An optional vector of floats.
+class Bias {
+public:
+    Bias(nb::handle source, int64_t count) {
+        if (!source.is_none()) array_.emplace(source, "bias", 1).packed_from(0).sized({count});
+    }
+    const float* data() const { return array_ ? array_->data() : nullptr; }
+
+private:
+    std::optional<Floats> array_;
+};
+
+// Other Python threads may run meanwhile. Not for short work: taking the lock back may cost more than all of it.
+class Unlocked {
+public:
+    explicit Unlocked(double cost) {
+        if (cost > ops::worth_sharing) release_.emplace();
+    }
+
+private:
+    std::optional<nb::gil_scoped_release> release_;
+};
+
+void finish(ops::Status status) {
+    if (status == ops::Status::out_of_memory) throw std::bad_alloc();
+}
+
+ops::Place place(Pool& pool, int isa) {
+    const KernelList list = available_kernels();
+    check(isa >= 0 && isa < list.count, "there is no instruction set number " + std::to_string(isa));
+    return {pool, *list.tables[isa]};
+}
+
+Rows<const float> rows_of(const Floats& x) { return {x.packed_from(1).data(), x.stride(0)}; }
+
+Heads<const float> heads_of(const Floats& x) {
+    return {x.packed_from(2).data(), x.stride(0), x.stride(1)};
+}
+
+template <class W>
+void linear_dense(Pool& pool, int isa, nb::handle x_, nb::handle weight_, nb::handle bias_, nb::handle out_) {
+    const Floats x(x_, "x", 2), out(out_, "out", 2, true);
+    const Array<W> weight(weight_, "weight", 2);
+    const int64_t tokens = x.size(0), cols = x.size(1), rows = weight.size(0);
+    weight.packed_from(0).sized({rows, cols});
+    out.packed_from(0).sized({tokens, rows});
+    const Bias bias(bias_, rows);
+    const DenseProduct<W> product{rows_of(x), weight.data(), bias.data(), out.data(), tokens, rows, cols};
+    const ops::Place where = place(pool, isa);
+    ops::Status status{};
+    {
+        const Unlocked unlocked(ops::dense_cost(tokens, rows, cols));
+        status = ops::linear(where, product);
+    }
+    finish(status);
+}
+
+// The fields of packing.PackedWeight, checked, and the arrays they live in.
+class Packed {
+public:
+    explicit Packed(const nb::tuple& fields)
+        : codes_(fields[4], "codes", 4), scales_(fields[5], "scales", 3), offsets_(fields[6], "offsets", 3) {
+        matrix_.bits = nb::cast<int>(fields[0]);
+        matrix_.group = nb::cast<int64_t>(fields[1]);
+        matrix_.rows = nb::cast<int64_t>(fields[2]);
+        matrix_.cols = nb::cast<int64_t>(fields[3]);
+        check(matrix_.bits == 4 || matrix_.bits == 8, "packed weights have 4 or 8 bits");
+        check(matrix_.group > 0 && matrix_.group % 32 == 0, "a group must be a multiple of 32");
+        const int64_t panels = matrix_.panels(), groups = matrix_.groups();
+        codes_.packed_from(0).sized({panels, matrix_.padded_cols() * matrix_.bits / 32, panel_rows, 4});
+        scales_.packed_from(0).sized({panels, groups, panel_rows});
+        offsets_.packed_from(0).sized({panels, groups, panel_rows});
+        matrix_.codes = codes_.data();
+        matrix_.scales = scales_.data();
+        matrix_.offsets = offsets_.data();
+    }
+    const PackedMatrix& matrix() const { return matrix_; }
+
+private:
+    Array<uint8_t> codes_;
+    Array<uint16_t> scales_, offsets_;
+    PackedMatrix matrix_{};
+};
+
+void linear_packed(
+    Pool& pool, int isa, nb::handle x_, const nb::tuple& weight_, nb::handle bias_, nb::handle out_
+) {
+    const Floats x(x_, "x", 2), out(out_, "out", 2, true);
+    const Packed packed(weight_);
+    const PackedMatrix& weight = packed.matrix();
+    const int64_t tokens = x.size(0);
+    x.sized({tokens, weight.cols});
+    out.packed_from(0).sized({tokens, weight.rows});
+    const Bias bias(bias_, weight.rows);
+    const Rows<const float> from = rows_of(x);
+    const ops::Place where = place(pool, isa);
+    ops::Status status{};
+    {
+        const Unlocked unlocked(ops::packed_cost(tokens, weight.rows, weight.cols));
+        status = ops::linear(where, from, tokens, weight, bias.data(), out.data());
+    }
+    finish(status);
+}
+
+// copy(id, y) for each id, which must be a row of the table.
+template <class F>
+void embed(const Array<int64_t>& ids, const Floats& out, int64_t rows, int64_t cols, const F& copy) {
+    out.packed_from(0).sized({ids.size(0), cols});
+    ids.packed_from(0);
+    for (int64_t t = 0; t < ids.size(0); ++t) {
+        const int64_t id = ids.data()[t];
+        check(id >= 0 && id < rows,
+              "id " + std::to_string(id) + " does not fit an embedding of " + std::to_string(rows) + " rows");
+        copy(id, out.data() + t * cols);
+    }
+}
+
+void embed_f32(nb::handle weight_, nb::handle ids_, nb::handle out_) {
+    const Floats weight(weight_, "weight", 2), out(out_, "out", 2, true);
+    const Array<int64_t> ids(ids_, "ids", 1);
+    const Rows<const float> rows = rows_of(weight);
+    const int64_t cols = weight.size(1);
+    embed(ids, out, weight.size(0), cols, [&](int64_t id, float* y) { std::copy_n(rows[id], cols, y); });
+}
+
+void embed_bf16(nb::handle weight_, nb::handle ids_, nb::handle out_) {
+    const Array<uint16_t> weight(weight_, "weight", 2);
+    const Floats out(out_, "out", 2, true);
+    const Array<int64_t> ids(ids_, "ids", 1);
+    const Rows<const uint16_t> rows{weight.packed_from(1).data(), weight.stride(0)};
+    const Kernels& k = *available_kernels().tables[0];
+    const int64_t cols = weight.size(1);
+    embed(ids, out, weight.size(0), cols, [&](int64_t id, float* y) { k.embed_bf16(rows[id], y, cols); });
+}
+
+void embed_packed(const nb::tuple& weight_, nb::handle ids_, nb::handle out_) {
+    const Packed packed(weight_);
+    const PackedMatrix& weight = packed.matrix();
+    const Floats out(out_, "out", 2, true);
+    const Array<int64_t> ids(ids_, "ids", 1);
+    const Kernels& k = *available_kernels().tables[0];
+    embed(ids, out, weight.rows, weight.cols, [&](int64_t id, float* y) { k.embed_packed(weight, id, y); });
+}
+
+void rms_norm(Pool& pool, int isa, nb::handle x_, nb::handle weight_, float eps, nb::handle out_) {
+    const Floats x(x_, "x", 2), weight(weight_, "weight", 1), out(out_, "out", 2, true);
+    const int64_t tokens = x.size(0), cols = x.size(1);
+    weight.packed_from(0).sized({cols});
+    out.packed_from(0).sized({tokens, cols});
+    const Norm norm{rows_of(x), weight.data(), nullptr, out.data(), cols, eps};
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::pass_cost(tokens * cols));
+    ops::rms_norm(where, norm, tokens);
+}
+
+void layer_norm(
+    Pool& pool, int isa, nb::handle x_, nb::handle weight_, nb::handle bias_, float eps, nb::handle out_
+) {
+    const Floats x(x_, "x", 2), weight(weight_, "weight", 1), bias(bias_, "bias", 1), out(out_, "out", 2, true);
+    const int64_t tokens = x.size(0), cols = x.size(1);
+    weight.packed_from(0).sized({cols});
+    bias.packed_from(0).sized({cols});
+    out.packed_from(0).sized({tokens, cols});
+    const Norm norm{rows_of(x), weight.data(), bias.data(), out.data(), cols, eps};
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::pass_cost(tokens * cols));
+    ops::layer_norm(where, norm, tokens);
+}
+
+void rotate(Pool& pool, int isa, nb::handle x_, nb::handle cos_, nb::handle sin_, nb::handle out_) {
+    const Floats x(x_, "x", 3), cos(cos_, "cos", 2), sin(sin_, "sin", 2), out(out_, "out", 3, true);
+    const int64_t tokens = x.size(0), heads = x.size(1), size = x.size(2);
+    check(size % 2 == 0, "heads of " + std::to_string(size) + " values cannot be turned in pairs");
+    cos.packed_from(0).sized({tokens, size / 2});
+    sin.packed_from(0).sized({tokens, size / 2});
+    out.packed_from(0).sized({tokens, heads, size});
+    const Heads<float> y{out.data(), heads * size, size};
+    const Rotate rotation{heads_of(x), cos.data(), sin.data(), y, heads, size};
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::pass_cost(x.count()));
+    ops::rotate(where, rotation, tokens);
+}
+
+// The borders of segments, or one segment when there are none.
+class Bounds {
+public:
+    Bounds(nb::handle source, int64_t tokens) {
+        if (source.is_none()) return;
+        array_.emplace(source, "bounds", 1).packed_from(0);
+        const int64_t count = array_->size(0) - 1;
+        const int32_t* bounds = array_->data();
+        bool good = count >= 0 && bounds[0] == 0 && bounds[count] == tokens;
+        for (int64_t i = 0; good && i < count; ++i) good = bounds[i] <= bounds[i + 1];
+        check(good, "bounds must rise from 0 to " + std::to_string(tokens));
+    }
+    ops::Segments segments() const {
+        return array_ ? ops::Segments{array_->data(), array_->size(0) - 1} : ops::Segments{nullptr, 1};
+    }
+
+private:
+    std::optional<Array<int32_t>> array_;
+};
+
+void attention(
+    Pool& pool, int isa, nb::handle q_, nb::handle k_, nb::handle v_, bool causal, nb::handle bounds_,
+    nb::handle out_
+) {
+    const Floats q(q_, "q", 3), k(k_, "k", 3), v(v_, "v", 3), out(out_, "out", 3, true);
+    const int64_t tokens = q.size(0), heads = q.size(1), size = q.size(2), keys = k.size(0), kv_heads = k.size(1);
+    k.sized({keys, kv_heads, size});
+    v.sized({keys, kv_heads, size});
+    out.packed_from(0).sized({tokens, heads, size});
+    check(kv_heads > 0 && heads > 0 && heads % kv_heads == 0,
+          std::to_string(heads) + " query heads are no multiple of " + std::to_string(kv_heads) + " key heads");
+    check(!causal || keys >= tokens, std::to_string(tokens) + " tokens are more than " + std::to_string(keys) + " keys");
+    check(tokens == 0 || keys > 0, "there are no keys to attend to");
+    check(bounds_.is_none() || (keys == tokens && !causal),
+          "bounds are for self-attention that is not causal");
+    const Bounds bounds(bounds_, tokens);
+    const Heads<float> y{out.data(), heads * size, size};
+    const Attention a{heads_of(q), heads_of(k), heads_of(v), y, heads, kv_heads, size};
+    const ops::Place where = place(pool, isa);
+    ops::Status status{};
+    {
+        const Unlocked unlocked(ops::attention_cost(tokens, keys, heads, size));
+        status = ops::attention(where, a, tokens, keys, causal, bounds.segments());
+    }
+    finish(status);
+}
+
+void activate(Pool& pool, int isa, Activation kind, nb::handle x_, nb::handle out_) {
+    const Floats x(x_, "x", -1), out(out_, "out", -1, true);
+    x.packed_from(0);
+    out.packed_from(0);
+    check(x.count() == out.count(), "out " + out.shape() + " does not fit x " + x.shape());
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::activation_cost(x.count()));
+    ops::activate(where, kind, x.data(), out.data(), x.count());
+}
+
+void silu_mul(Pool& pool, int isa, nb::handle gate_, nb::handle up_, nb::handle out_) {
+    const Floats gate(gate_, "gate", -1), up(up_, "up", -1), out(out_, "out", -1, true);
+    gate.packed_from(0);
+    up.packed_from(0);
+    out.packed_from(0);
+    check(gate.shape() == up.shape(), "gate " + gate.shape() + " and up " + up.shape() + " differ");
+    check(gate.count() == out.count(), "out " + out.shape() + " does not fit gate " + gate.shape());
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::activation_cost(gate.count()));
+    ops::silu_mul(where, gate.data(), up.data(), out.data(), gate.count());
+}
+
+bool is_finite(Pool& pool, int isa, nb::handle x_) {
+    const Floats x(x_, "x", -1);
+    x.packed_from(0);
+    return ops::is_finite(place(pool, isa), x.data(), x.count());
+}
+
+std::vector<std::string> isas() {
+    const KernelList list = available_kernels();
+    std::vector<std::string> names;
+    for (int i = 0; i < list.count; ++i) names.emplace_back(list.tables[i]->name);
+    return names;
+}
+
+}  // namespace
+}  // namespace galago
+
+NB_MODULE(_native, m) {
+    using namespace galago;
+    // A pool in a context variable may outlive the interpreter; its threads end with the process.
+    nb::set_leak_warnings(false);
+
+    nb::class_<Pool>(m, "Pool").def(nb::init<int>(), nb::arg("threads")).def_prop_ro("threads", &Pool::threads);
+    nb::enum_<Activation>(m, "Activation")
+        .value("silu", Activation::silu)
+        .value("gelu", Activation::gelu)
+        .value("gelu_tanh", Activation::gelu_tanh)
+        .value("quick_gelu", Activation::quick_gelu);
+
+    m.def("isas", isas);
+    m.def("linear_f32", linear_dense<float>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg());
+    m.def("linear_bf16", linear_dense<uint16_t>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+          nb::arg());
+    m.def("linear_packed", linear_packed, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg());
+    m.def("embed_f32", embed_f32);
+    m.def("embed_bf16", embed_bf16);
+    m.def("embed_packed", embed_packed);
+    m.def("rms_norm", rms_norm);
+    m.def("layer_norm", layer_norm);
+    m.def("rotate", rotate);
+    m.def("attention", attention, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+          nb::arg().none(), nb::arg());
+    m.def("activate", activate);
+    m.def("silu_mul", silu_mul);
+    m.def("is_finite", is_finite);
+}

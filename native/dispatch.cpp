@@ -1,0 +1,74 @@
+// Which kernel tables this machine can run: the processor must have the instructions, and the operating system must
+// save the registers they use.
+#include "kernels.h"
+
+#if defined(GALAGO_X86)
+#include <cpuid.h>
+#endif
+
+namespace galago {
+namespace {
+
+#if defined(GALAGO_X86)
+
+struct X86 {
+    bool avx2 = false;
+    bool avx512_vnni = false;
+
+    X86() {
+        unsigned a = 0, b = 0, c = 0, d = 0;
+        if (__get_cpuid(1, &a, &b, &c, &d) == 0) return;
+        const bool fma = bit(c, 12), xsave = bit(c, 27), avx = bit(c, 28), f16c = bit(c, 29);
+        if (!xsave || !avx || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return;
+
+        constexpr uint64_t avx_state = 0x06;     // XMM, YMM
+        constexpr uint64_t avx512_state = 0xE6;  // and mask registers, upper halves of ZMM, ZMM 16-31
+        const uint64_t saved = saved_state();
+        avx2 = (saved & avx_state) == avx_state && bit(b, 5) && fma && f16c;
+        const bool f = bit(b, 16), dq = bit(b, 17), bw = bit(b, 30), vl = bit(b, 31), vnni = bit(c, 11);
+        avx512_vnni = avx2 && (saved & avx512_state) == avx512_state && f && dq && bw && vl && vnni;
+    }
+
+    static bool bit(unsigned word, int place) { return (word >> place & 1) != 0; }
+
+    // XCR0: the register files that the operating system saves.
+    static uint64_t saved_state() {
+        uint32_t low = 0, high = 0;
+        asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+        return uint64_t{high} << 32 | low;
+    }
+};
+
+#endif
+
+struct Tables {
+    Kernels made[3] = {};
+    const Kernels* list[3] = {};
+    int count = 0;
+
+    // Each table starts from the one before: better entries overwrite.
+    void add(void (*fill)(Kernels&)) {
+        made[count] = count == 0 ? Kernels{} : made[count - 1];
+        fill(made[count]);
+        list[count] = &made[count];
+        ++count;
+    }
+
+    Tables() {
+        add(generic::fill);
+#if defined(GALAGO_X86)
+        const X86 cpu;
+        if (cpu.avx2) add(avx2::fill);
+        if (cpu.avx512_vnni) add(avx512_vnni::fill);
+#endif
+    }
+};
+
+}  // namespace
+
+KernelList available_kernels() {
+    static const Tables tables;
+    return {tables.list, tables.count};
+}
+
+}  // namespace galago

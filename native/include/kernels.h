@@ -1,0 +1,167 @@
+// The kernel table: what an instruction set offers, as plain functions over plain memory.
+//
+// A kernel computes one part of a result (some rows, tokens or panels) on the calling thread. It does not allocate,
+// lock, throw or check: bind.cpp has checked, ops.cpp has made the parts and the scratch memory. The value of an
+// output element never depends on how the work was cut.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace galago {
+
+struct Span {
+    int64_t begin, end;
+};
+
+// Rows of `cols` consecutive values, `stride` values apart.
+template <class T>
+struct Rows {
+    T* data;
+    int64_t stride;
+    T* operator[](int64_t row) const { return data + row * stride; }
+};
+
+// y [tokens, rows] = x [tokens, cols] weight [rows, cols]^T + bias; bias may be null.
+// W is float or uint16_t (the upper half of a float).
+template <class W>
+struct DenseProduct {
+    Rows<const float> x;
+    const W* weight;
+    const float* bias;
+    float* y;
+    int64_t tokens, rows, cols;
+};
+
+// Panels of 16 rows as packing.py defines them.
+constexpr int64_t panel_rows = 16;
+
+struct PackedMatrix {
+    const uint8_t* codes;
+    const uint16_t* scales;
+    const uint16_t* offsets;
+    int64_t rows, cols, group;
+    int bits;
+
+    int64_t groups() const { return (cols + group - 1) / group; }
+    int64_t padded_cols() const { return groups() * group; }
+    int64_t panels() const { return (rows + panel_rows - 1) / panel_rows; }
+    int64_t panel_bytes() const { return padded_cols() * panel_rows * bits / 8; }
+};
+
+// Activations rounded to int8. Tokens lie in tiles of `tile` (the last may have fewer), so that a tile is one stream:
+// tile k starts at codes + k * tile * padded_cols and holds [padded_cols / 4][its tokens][4].
+// scales and sums are [groups][tokens]; sums are scale times the sum of the integers of the group.
+struct Activations {
+    int8_t* codes;
+    float* scales;
+    float* sums;
+    int64_t tokens, tile;
+};
+
+struct Quantise {
+    Rows<const float> x;
+    int64_t cols, group;
+    Activations out;
+};
+
+struct PackedProduct {
+    PackedMatrix weight;
+    Activations x;
+    const float* bias;
+    float* y;  // [tokens, weight.rows]
+};
+
+struct Norm {
+    Rows<const float> x;
+    const float* weight;
+    const float* bias;  // null for rms_norm
+    float* y;
+    int64_t cols;
+    float eps;
+};
+
+// Vectors of one size by token and head; the size has stride 1.
+template <class T>
+struct Heads {
+    T* data;
+    int64_t token_stride, head_stride;
+    T* at(int64_t token, int64_t head) const { return data + token * token_stride + head * head_stride; }
+};
+
+struct Rotate {
+    Heads<const float> x;
+    const float *cos, *sin;  // [tokens, size / 2]
+    Heads<float> y;
+    int64_t heads, size;
+};
+
+struct Attention {
+    Heads<const float> q, k, v;
+    Heads<float> y;
+    int64_t heads, kv_heads, size;
+};
+
+// Queries `queries` of one key head over keys `keys`; the query at queries.begin + i sees the first `seen + i` keys
+// when causal, else all.
+struct AttentionPart {
+    Span queries, keys;
+    int64_t kv_head;
+    bool causal;
+    int64_t seen;
+};
+
+enum class Activation { silu, gelu, gelu_tanh, quick_gelu };
+
+// Bytes to align scratch memory and its parts to.
+constexpr size_t alignment = 64;
+
+struct Kernels {
+    const char* name;
+
+    // Rows are cut at multiples of `dense_panel`; scratch holds `dense_scratch` floats.
+    int64_t dense_panel, dense_scratch;
+    void (*linear_f32)(const DenseProduct<float>&, Span rows, float* scratch);
+    void (*linear_bf16)(const DenseProduct<uint16_t>&, Span rows, float* scratch);
+
+    // The most tokens in a tile of activations; `quantise` is given whole tiles, scratch holds padded_cols bytes.
+    int64_t packed_tile;
+    void (*quantise)(const Quantise&, Span tokens, int8_t* scratch);
+    void (*linear_packed)(const PackedProduct&, Span panels);
+
+    void (*rms_norm)(const Norm&, Span tokens);
+    void (*layer_norm)(const Norm&, Span tokens);
+    void (*rotate)(const Rotate&, Span tokens);
+
+    // The most queries times query heads in a part, and the floats of scratch for parts of `rows` of them.
+    int64_t attention_rows;
+    int64_t (*attention_scratch)(const Attention&, int64_t rows);
+    void (*attention)(const Attention&, const AttentionPart&, float* scratch);
+
+    void (*activate)(Activation, const float* x, float* y, int64_t count);
+    void (*silu_mul)(const float* gate, const float* up, float* y, int64_t count);
+    bool (*is_finite)(const float* x, int64_t count);
+
+    void (*embed_bf16)(const uint16_t* row, float* y, int64_t cols);
+    void (*embed_packed)(const PackedMatrix&, int64_t row, float* y);
+};
+
+// Every instruction set that this machine, its operating system included, can run: the plainest first, the best last.
+// The tables live as long as the program.
+struct KernelList {
+    const Kernels* const* tables;
+    int count;
+};
+KernelList available_kernels();
+
+namespace generic {
+void fill(Kernels&);
+}
+namespace avx2 {
+void fill(Kernels&);
+}
+namespace avx512_vnni {
+void fill(Kernels&);
+}
+
+}  // namespace galago

@@ -1,0 +1,45 @@
+// A persistent thread pool for short pieces of work, and scratch memory that each thread keeps.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace galago {
+
+// The calling thread works too, so a pool of 1 has no threads of its own. Workers start at the first shared work, spin
+// briefly after each, then sleep. Pieces are taken one by one from a shared counter, so the caller never waits for a
+// sleeping worker. One job at a time: a second caller, or one inside a piece, does its work alone. After a fork the
+// child starts workers of its own.
+class Pool {
+public:
+    explicit Pool(int threads);
+    ~Pool();
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+
+    int threads() const { return threads_; }
+
+    // piece(i) for every i in [0, count), in any order and on any thread; returns when all are done.
+    template <class F>
+    void run(int64_t count, const F& piece) {
+        run(count, [](const void* context, int64_t i) { (*static_cast<const F*>(context))(i); }, &piece);
+    }
+
+private:
+    using Piece = void (*)(const void* context, int64_t index);
+    struct Workers;
+
+    void run(int64_t count, Piece piece, const void* context);
+    Workers* workers();
+
+    const int threads_;
+    std::atomic<Workers*> workers_{nullptr};  // leaked in a forked child, where their threads do not exist
+};
+
+// Scratch memory of this thread: at least `bytes`, aligned to 64, kept until the thread ends or asks for more.
+// `shared` is for what a caller prepares for all pieces, `own` for the inside of a piece. Null when memory is out.
+enum class Scratch { shared, own };
+void* scratch(Scratch which, size_t bytes);
+
+}  // namespace galago

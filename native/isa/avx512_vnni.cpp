@@ -1,0 +1,10 @@
+// AVX-512 (F, BW, DQ, VL) with VNNI. Compiled with these instructions: nothing here may run before dispatch.cpp has asked.
+#define GALAGO_ISA avx512_vnni
+#include "vec_avx512.h"
+//
+#include "vectorised.h"
+
+void galago::avx512_vnni::fill(Kernels& k) {
+    k.name = "avx512_vnni";
+    fill_vectorised(k);
+}

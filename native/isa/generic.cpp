@@ -1,0 +1,234 @@
+// The specification: every kernel as a straight loop, with sums in double. Never optimised.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace galago::generic {
+namespace {
+
+float from_bf16(uint16_t half) {
+    const uint32_t word = uint32_t{half} << 16;
+    float value = 0;
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+float from_f16(uint16_t half) {
+    const int exponent = half >> 10 & 31;
+    const float sign = (half & 0x8000) != 0 ? -1.0F : 1.0F;
+    const auto fraction = static_cast<float>(half & 1023);
+    if (exponent == 0) return sign * std::ldexp(fraction, -24);
+    if (exponent == 31) return fraction == 0 ? sign * INFINITY : NAN;
+    return sign * std::ldexp(1024 + fraction, exponent - 25);
+}
+
+float widen(float value) { return value; }
+float widen(uint16_t value) { return from_bf16(value); }
+
+template <class W>
+void linear(const DenseProduct<W>& p, Span rows, float*) {
+    for (int64_t t = 0; t < p.tokens; ++t) {
+        for (int64_t n = rows.begin; n < rows.end; ++n) {
+            double sum = p.bias != nullptr ? p.bias[n] : 0;
+            for (int64_t k = 0; k < p.cols; ++k) sum += double{p.x[t][k]} * widen(p.weight[n * p.cols + k]);
+            p.y[t * p.rows + n] = static_cast<float>(sum);
+        }
+    }
+}
+
+constexpr int64_t tile = 1;
+
+void quantise(const Quantise& p, Span tokens, int8_t*) {
+    const int64_t groups = (p.cols + p.group - 1) / p.group;
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+        int8_t* codes = p.out.codes + t * groups * p.group;
+        for (int64_t g = 0; g < groups; ++g) {
+            const int64_t begin = g * p.group;
+            const int64_t end = begin + p.group < p.cols ? begin + p.group : p.cols;
+            float peak = 0;
+            bool finite = true;
+            for (int64_t k = begin; k < end; ++k) {
+                peak = std::fmax(peak, std::fabs(p.x[t][k]));
+                finite = finite && std::isfinite(p.x[t][k]);
+            }
+            const bool used = finite && peak >= 1e-30F;
+            const float inverse = used ? 127.0F / peak : 0;
+            int sum = 0;
+            for (int64_t k = begin; k < begin + p.group; ++k) {
+                codes[k] = used && k < end ? static_cast<int8_t>(std::nearbyint(p.x[t][k] * inverse)) : 0;
+                sum += codes[k];
+            }
+            const float scale = !finite ? NAN : used ? peak / 127.0F : 0;
+            p.out.scales[g * p.out.tokens + t] = scale;
+            p.out.sums[g * p.out.tokens + t] = scale * static_cast<float>(sum);
+        }
+    }
+}
+
+// The code of one row and column of a panel.
+int code(const PackedMatrix& w, const uint8_t* panel, int64_t row, int64_t col) {
+    const int64_t quad = col / 4, place = row * 4 + col % 4;
+    if (w.bits == 8) return panel[quad * 64 + place];
+    return panel[quad / 2 * 64 + place] >> (quad % 2 * 4) & 15;
+}
+
+void linear_packed(const PackedProduct& p, Span panels) {
+    const PackedMatrix& w = p.weight;
+    const int64_t cols = w.padded_cols();
+    for (int64_t n = panels.begin * panel_rows; n < panels.end * panel_rows && n < w.rows; ++n) {
+        const int64_t panel = n / panel_rows, row = n % panel_rows;
+        const uint8_t* codes = w.codes + panel * w.panel_bytes();
+        for (int64_t t = 0; t < p.x.tokens; ++t) {
+            double sum = p.bias != nullptr ? p.bias[n] : 0;
+            for (int64_t g = 0; g < w.groups(); ++g) {
+                int64_t dot = 0;
+                for (int64_t k = g * w.group; k < (g + 1) * w.group; ++k)
+                    dot += code(w, codes, row, k) * p.x.codes[t * cols + k];
+                const int64_t place = (panel * w.groups() + g) * panel_rows + row;
+                const int64_t of_token = g * p.x.tokens + t;
+                sum += double{p.x.scales[of_token]} * from_f16(w.scales[place]) * static_cast<double>(dot);
+                sum += double{p.x.sums[of_token]} * from_f16(w.offsets[place]);
+            }
+            p.y[t * w.rows + n] = static_cast<float>(sum);
+        }
+    }
+}
+
+void rms_norm(const Norm& p, Span tokens) {
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+        double squares = 0;
+        for (int64_t i = 0; i < p.cols; ++i) squares += double{p.x[t][i]} * p.x[t][i];
+        const double scale = 1 / std::sqrt(squares / static_cast<double>(p.cols) + p.eps);
+        for (int64_t i = 0; i < p.cols; ++i)
+            p.y[t * p.cols + i] = static_cast<float>(p.x[t][i] * scale * p.weight[i]);
+    }
+}
+
+void layer_norm(const Norm& p, Span tokens) {
+    const auto count = static_cast<double>(p.cols);
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < p.cols; ++i) sum += p.x[t][i];
+        const double mean = sum / count;
+        for (int64_t i = 0; i < p.cols; ++i) squares += (p.x[t][i] - mean) * (p.x[t][i] - mean);
+        const double scale = 1 / std::sqrt(squares / count + p.eps);
+        for (int64_t i = 0; i < p.cols; ++i)
+            p.y[t * p.cols + i] = static_cast<float>((p.x[t][i] - mean) * scale * p.weight[i] + p.bias[i]);
+    }
+}
+
+void rotate(const Rotate& p, Span tokens) {
+    const int64_t half = p.size / 2;
+    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+        for (int64_t h = 0; h < p.heads; ++h) {
+            const float* x = p.x.at(t, h);
+            float* y = p.y.at(t, h);
+            for (int64_t i = 0; i < half; ++i) {
+                const float c = p.cos[t * half + i], s = p.sin[t * half + i];
+                y[i] = x[i] * c - x[i + half] * s;
+                y[i + half] = x[i + half] * c + x[i] * s;
+            }
+        }
+    }
+}
+
+int64_t attention_scratch(const Attention& p, int64_t) { return p.size; }
+
+// One query of one head over keys begin .. end, in one pass: when a larger score comes, what is summed shrinks.
+void attend(const Attention& p, int64_t token, int64_t head, int64_t kv_head, Span keys, float* sums) {
+    double peak = -INFINITY, total = 0;
+    for (int64_t i = 0; i < p.size; ++i) sums[i] = 0;
+    for (int64_t s = keys.begin; s < keys.end; ++s) {
+        double score = 0;
+        for (int64_t i = 0; i < p.size; ++i) score += double{p.q.at(token, head)[i]} * p.k.at(s, kv_head)[i];
+        score /= std::sqrt(static_cast<double>(p.size));
+        const double old = peak;
+        if (!(score <= peak)) peak = score;
+        const double shrink = s == keys.begin ? 0 : std::exp(old - peak);
+        const double weight = std::exp(score - peak);
+        total = total * shrink + weight;
+        for (int64_t i = 0; i < p.size; ++i)
+            sums[i] = static_cast<float>(sums[i] * shrink + weight * p.v.at(s, kv_head)[i]);
+    }
+    for (int64_t i = 0; i < p.size; ++i) p.y.at(token, head)[i] = static_cast<float>(sums[i] / total);
+}
+
+void attention(const Attention& p, const AttentionPart& part, float* scratch) {
+    const int64_t share = p.heads / p.kv_heads;
+    for (int64_t t = part.queries.begin; t < part.queries.end; ++t) {
+        Span keys = part.keys;
+        if (part.causal) keys.end = keys.begin + part.seen + t - part.queries.begin;
+        for (int64_t h = part.kv_head * share; h < (part.kv_head + 1) * share; ++h)
+            attend(p, t, h, part.kv_head, keys, scratch);
+    }
+}
+
+double activated(Activation kind, double x) {
+    switch (kind) {
+        case Activation::silu:
+            return x / (1 + std::exp(-x));
+        case Activation::gelu:
+            return 0.5 * x * std::erfc(-x * std::sqrt(0.5));
+        case Activation::gelu_tanh:  // 0.5 (1 + tanh(u)) = 1 / (1 + exp(-2 u))
+            return x / (1 + std::exp(-2 * std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+        case Activation::quick_gelu:
+            return x / (1 + std::exp(-1.702 * x));
+    }
+    return NAN;
+}
+
+void activate(Activation kind, const float* x, float* y, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) y[i] = static_cast<float>(activated(kind, x[i]));
+}
+
+void silu_mul(const float* gate, const float* up, float* y, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) y[i] = static_cast<float>(activated(Activation::silu, gate[i]) * up[i]);
+}
+
+bool is_finite(const float* x, int64_t count) {
+    for (int64_t i = 0; i < count; ++i)
+        if (!std::isfinite(x[i])) return false;
+    return true;
+}
+
+void embed_bf16(const uint16_t* row, float* y, int64_t cols) {
+    for (int64_t i = 0; i < cols; ++i) y[i] = from_bf16(row[i]);
+}
+
+void embed_packed(const PackedMatrix& w, int64_t n, float* y) {
+    const int64_t panel = n / panel_rows, row = n % panel_rows;
+    const uint8_t* codes = w.codes + panel * w.panel_bytes();
+    for (int64_t g = 0; g < w.groups(); ++g) {
+        const int64_t place = (panel * w.groups() + g) * panel_rows + row;
+        const float scale = from_f16(w.scales[place]), offset = from_f16(w.offsets[place]);
+        for (int64_t k = g * w.group; k < (g + 1) * w.group && k < w.cols; ++k)
+            y[k] = scale * static_cast<float>(code(w, codes, row, k)) + offset;
+    }
+}
+
+}  // namespace
+
+void fill(Kernels& k) {
+    k.name = "generic";
+    k.dense_panel = 1;
+    k.dense_scratch = 0;
+    k.linear_f32 = linear<float>;
+    k.linear_bf16 = linear<uint16_t>;
+    k.packed_tile = tile;
+    k.quantise = quantise;
+    k.linear_packed = linear_packed;
+    k.rms_norm = rms_norm;
+    k.layer_norm = layer_norm;
+    k.rotate = rotate;
+    k.attention_rows = 1;
+    k.attention_scratch = attention_scratch;
+    k.attention = attention;
+    k.activate = activate;
+    k.silu_mul = silu_mul;
+    k.is_finite = is_finite;
+    k.embed_bf16 = embed_bf16;
+    k.embed_packed = embed_packed;
+}
+
+}  // namespace galago::generic

@@ -1,0 +1,203 @@
+// The vector trait on AVX2 with FMA and F16C: 8 floats, and int8 dot products that never saturate.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels.h"
+
+namespace galago::GALAGO_ISA {
+
+struct Vec {
+    static constexpr int width = 8;
+    __m256 v;
+};
+
+// Register tiles: rows times vectors of sums, with room for their factors.
+constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
+constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
+constexpr int packed_tokens = 3;                // tokens beside one panel
+
+inline __m256i first(int64_t n) {
+    alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks + 8 - n));
+}
+
+inline Vec splat(float x) { return {_mm256_set1_ps(x)}; }
+inline Vec zero() { return {_mm256_setzero_ps()}; }
+inline Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
+inline Vec load(const float* p, int64_t n) { return {_mm256_maskload_ps(p, first(n))}; }
+inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a.v); }
+inline void store(float* p, Vec a, int64_t n) { _mm256_maskstore_ps(p, first(n), a.v); }
+
+// Weights as they are stored -> floats.
+inline Vec widen(const float* p) { return load(p); }
+inline Vec widen(const float* p, int64_t n) { return load(p, n); }
+inline Vec widen(const uint16_t* p) {
+    const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+}
+inline Vec widen(const uint16_t* p, int64_t n) {
+    uint16_t whole[8] = {};
+    for (int64_t i = 0; i < n; ++i) whole[i] = p[i];
+    return widen(whole);
+}
+
+inline Vec operator+(Vec a, Vec b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vec operator-(Vec a, Vec b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline Vec operator*(Vec a, Vec b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Vec operator/(Vec a, Vec b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }         // a b + c
+inline Vec fma_minus(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
+inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }                       // b if either is NaN
+inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }                       // b if either is NaN
+inline Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline Vec absolute(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0F), a.v)}; }
+inline Vec if_negative(Vec x, Vec then, Vec otherwise) {
+    return {_mm256_blendv_ps(otherwise.v, then.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_LT_OQ))};
+}
+
+inline float sum(Vec a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+inline float largest(Vec a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+// a 2^n for an integral n of at most 252; what is too small becomes denormal or 0, what is too large infinite.
+inline Vec times_power_of_two(Vec a, Vec n) {
+    const __m256i whole = _mm256_cvtps_epi32(n.v);
+    const __m256i half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
+    const __m256i bias = _mm256_set1_epi32(127);
+    const __m256 one = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+    const __m256 two = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
+    return {_mm256_mul_ps(_mm256_mul_ps(a.v, one), two)};
+}
+
+// The larger of two non-negative floats, infinity above all numbers and NaN above infinity.
+inline Vec max_with_nan(Vec a, Vec b) {
+    return {_mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a.v), _mm256_castps_si256(b.v)))};
+}
+inline uint32_t largest_bits(Vec a) {
+    const __m256i v = _mm256_castps_si256(a.v);
+    __m128i s = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    s = _mm_max_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1)));
+    return static_cast<uint32_t>(_mm_cvtsi128_si32(s));
+}
+
+// Rounds to nearest even and stores as int8; returns the sum of the integers.
+inline int store_int8(int8_t* p, Vec a) {
+    const __m256i words = _mm256_cvtps_epi32(a.v);
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1))));
+}
+
+// to[j * stride + i] = from[i][j] for a square of `width`.
+inline void transpose(const Vec* from, float* to, int64_t stride) {
+    __m256 a[8], b[8];
+    for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(from[i].v, from[i + 1].v);
+        a[i + 1] = _mm256_unpackhi_ps(from[i].v, from[i + 1].v);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; ++j) {
+            b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
+            b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
+        }
+    }
+    for (int c = 0; c < 4; ++c) {
+        _mm256_storeu_ps(to + c * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x20));
+        _mm256_storeu_ps(to + (4 + c) * stride, _mm256_permute2f128_ps(b[c], b[4 + c], 0x31));
+    }
+}
+
+// 16 float16 of a panel -> floats.
+struct PanelFloats {
+    static constexpr int vectors = 2;
+    Vec part[vectors];
+};
+inline PanelFloats load_f16(const uint16_t* p) {
+    const auto* halves = reinterpret_cast<const __m128i*>(p);
+    return {{{_mm256_cvtph_ps(_mm_loadu_si128(halves))}, {_mm256_cvtph_ps(_mm_loadu_si128(halves + 1))}}};
+}
+
+// 16 int32 sums of a panel.
+struct PanelSums {
+    __m256i low, high;
+};
+inline void clear(PanelSums& s) { s.low = s.high = _mm256_setzero_si256(); }
+inline PanelFloats to_floats(PanelSums s) {
+    return {{{_mm256_cvtepi32_ps(s.low)}, {_mm256_cvtepi32_ps(s.high)}}};
+}
+
+inline __m256i four_of(const int8_t* p) {
+    int word;
+    __builtin_memcpy(&word, p, sizeof word);
+    return _mm256_set1_epi32(word);
+}
+inline __m256i load_codes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// Codes below 16: a pair of products is at most 2 * 15 * 127 and the 8 pairs of 32 columns at most 30,480, so that
+// 16 bits hold them.
+template <int tokens>
+inline void add_dots_of_nibbles(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
+    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (int half = 0; half < 2; ++half) {
+        __m256i pairs[tokens];
+        for (int t = 0; t < tokens; ++t) pairs[t] = _mm256_setzero_si256();
+        for (int pair = 0; pair < 4; ++pair) {
+            const __m256i both = load_codes(codes + pair * 64 + half * 32);
+            const __m256i even = _mm256_and_si256(both, mask);
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
+            for (int t = 0; t < tokens; ++t) {
+                const __m256i a = four_of(x + (2 * pair * tokens + t) * 4);
+                const __m256i b = four_of(x + ((2 * pair + 1) * tokens + t) * 4);
+                pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(even, a));
+                pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(odd, b));
+            }
+        }
+        for (int t = 0; t < tokens; ++t) {
+            __m256i& target = half == 0 ? sums[t].low : sums[t].high;
+            target = _mm256_add_epi32(target, _mm256_madd_epi16(pairs[t], ones));
+        }
+    }
+}
+
+// Codes up to 255: a pair of products may exceed 16 bits, so both factors are widened first. Bytes 0 and 2 of a quad
+// make one pair of 16-bit factors, bytes 1 and 3 the other.
+template <int tokens>
+inline void add_dots_of_bytes(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
+    const __m256i low_byte = _mm256_set1_epi16(255);
+    for (int quad = 0; quad < 8; ++quad) {
+        const __m256i w0 = load_codes(codes + quad * 64), w1 = load_codes(codes + quad * 64 + 32);
+        const __m256i even0 = _mm256_and_si256(w0, low_byte), odd0 = _mm256_srli_epi16(w0, 8);
+        const __m256i even1 = _mm256_and_si256(w1, low_byte), odd1 = _mm256_srli_epi16(w1, 8);
+        for (int t = 0; t < tokens; ++t) {
+            const __m256i a = four_of(x + (quad * tokens + t) * 4);
+            const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8), odd = _mm256_srai_epi16(a, 8);
+            const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(even0, even), _mm256_madd_epi16(odd0, odd));
+            const __m256i high = _mm256_add_epi32(_mm256_madd_epi16(even1, even), _mm256_madd_epi16(odd1, odd));
+            sums[t].low = _mm256_add_epi32(sums[t].low, low);
+            sums[t].high = _mm256_add_epi32(sums[t].high, high);
+        }
+    }
+}
+
+// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4 `tokens`.
+template <int bits, int tokens>
+inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
+    if constexpr (bits == 8) {
+        add_dots_of_bytes<tokens>(codes, x, sums);
+    } else {
+        add_dots_of_nibbles<tokens>(codes, x, sums);
+    }
+}
+
+}  // namespace galago::GALAGO_ISA

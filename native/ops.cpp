@@ -1,0 +1,175 @@
+#include "ops.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace galago::ops {
+namespace {
+
+constexpr int64_t parts_per_thread = 4;  // so that a thread that is held up does not hold up the others
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// piece(span) over [0, count), cut into equal spans when the cost is worth it.
+template <class F>
+void share(const Place& place, double cost, int64_t count, const F& piece) {
+    const int64_t threads = place.pool.threads();
+    const int64_t parts = cost < worth_sharing || threads == 1 ? 1 : std::min(count, threads * parts_per_thread);
+    if (count == 0) return;
+    if (parts == 1) return piece(Span{0, count});
+    place.pool.run(parts, [&](int64_t i) { piece(Span{count * i / parts, count * (i + 1) / parts}); });
+}
+
+// Collects failures of parts on any thread.
+class Outcome {
+public:
+    void fail() { failed_.store(true, std::memory_order_relaxed); }
+    Status status() const { return failed_.load() ? Status::out_of_memory : Status::done; }
+
+private:
+    std::atomic<bool> failed_{false};
+};
+
+float* floats(int64_t count) {
+    return static_cast<float*>(scratch(Scratch::own, static_cast<size_t>(count) * sizeof(float)));
+}
+
+template <class W>
+Status dense(const Place& place, const DenseProduct<W>& p, void (*kernel)(const DenseProduct<W>&, Span, float*)) {
+    const Kernels& k = place.kernels;
+    Outcome outcome;
+    const int64_t panels = p.tokens == 0 ? 0 : ceil_div(p.rows, k.dense_panel);
+    share(place, dense_cost(p.tokens, p.rows, p.cols), panels, [&](Span part) {
+        float* memory = floats(k.dense_scratch);
+        if (memory == nullptr) return outcome.fail();
+        kernel(p, {part.begin * k.dense_panel, std::min(part.end * k.dense_panel, p.rows)}, memory);
+    });
+    return outcome.status();
+}
+
+// Tokens that are rounded and multiplied together: their int8 values should stay in the second-level cache.
+int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile) {
+    constexpr int64_t cache = 1 << 20;
+    const int64_t fit = std::max(cache / std::max<int64_t>(cols, 1) / tile, int64_t{4}) * tile;
+    return ceil_div(tokens, std::max(ceil_div(tokens, fit), int64_t{1}));
+}
+
+}  // namespace
+
+Status linear(const Place& place, const DenseProduct<float>& p) {
+    return dense(place, p, place.kernels.linear_f32);
+}
+
+Status linear(const Place& place, const DenseProduct<uint16_t>& p) {
+    return dense(place, p, place.kernels.linear_bf16);
+}
+
+Status linear(
+    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, const float* bias, float* y
+) {
+    const Kernels& k = place.kernels;
+    const int64_t cols = w.padded_cols(), groups = w.groups();
+    const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile);
+    const int64_t code_bytes = ceil_div(chunk * cols, alignment) * static_cast<int64_t>(alignment);
+    const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));
+    auto* memory = static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
+    if (memory == nullptr) return Status::out_of_memory;
+
+    Outcome outcome;
+    for (int64_t start = 0; start < tokens; start += chunk) {
+        const int64_t count = std::min(chunk, tokens - start);
+        const int64_t tile = ceil_div(count, ceil_div(count, k.packed_tile));
+        const Activations rounded{
+            memory, reinterpret_cast<float*>(memory + code_bytes),
+            reinterpret_cast<float*>(memory + code_bytes + float_bytes), count, tile};
+        const Quantise quantise{{x[start], x.stride}, w.cols, w.group, rounded};
+        share(place, pass_cost(count * cols), ceil_div(count, tile), [&](Span tiles) {
+            auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(cols)));
+            if (row == nullptr) return outcome.fail();
+            k.quantise(quantise, {tiles.begin * tile, std::min(tiles.end * tile, count)}, row);
+        });
+        const PackedProduct product{w, rounded, bias, y + start * w.rows};
+        share(place, packed_cost(count, w.rows, cols), w.panels(), [&](Span panels) {
+            k.linear_packed(product, panels);
+        });
+    }
+    return outcome.status();
+}
+
+Status rms_norm(const Place& place, const Norm& p, int64_t tokens) {
+    share(place, pass_cost(tokens * p.cols), tokens, [&](Span part) { place.kernels.rms_norm(p, part); });
+    return Status::done;
+}
+
+Status layer_norm(const Place& place, const Norm& p, int64_t tokens) {
+    share(place, pass_cost(tokens * p.cols), tokens, [&](Span part) { place.kernels.layer_norm(p, part); });
+    return Status::done;
+}
+
+Status rotate(const Place& place, const Rotate& p, int64_t tokens) {
+    const double cost = pass_cost(tokens * p.heads * p.size);
+    share(place, cost, tokens, [&](Span part) { place.kernels.rotate(p, part); });
+    return Status::done;
+}
+
+Status attention(
+    const Place& place, const Attention& p, int64_t tokens, int64_t keys, bool causal, Segments segments
+) {
+    const Kernels& k = place.kernels;
+    const int64_t share_heads = p.heads / p.kv_heads;
+    const int64_t queries = std::max(k.attention_rows / share_heads, int64_t{1});
+    const int64_t floats_needed = k.attention_scratch(p, queries * share_heads);
+
+    // first[i]: how many parts of one key head come before segment i.
+    const int64_t count = segments.bounds == nullptr ? 1 : segments.count;
+    const auto begin_of = [&](int64_t i) -> int64_t { return segments.bounds == nullptr ? 0 : segments.bounds[i]; };
+    const auto end_of = [&](int64_t i) { return segments.bounds == nullptr ? tokens : begin_of(i + 1); };
+    auto* first = static_cast<int64_t*>(scratch(Scratch::shared, static_cast<size_t>(count + 1) * sizeof(int64_t)));
+    if (first == nullptr) return Status::out_of_memory;
+    first[0] = 0;
+    double pairs = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t length = end_of(i) - begin_of(i);
+        first[i + 1] = first[i] + ceil_div(length, queries);
+        pairs += static_cast<double>(length) * static_cast<double>(segments.bounds == nullptr ? keys : length);
+    }
+
+    Outcome outcome;
+    const auto piece = [&](int64_t index) {
+        float* memory = floats(floats_needed);
+        if (memory == nullptr) return outcome.fail();
+        const int64_t block = index / p.kv_heads;
+        const int64_t i = std::upper_bound(first, first + count + 1, block) - first - 1;
+        const int64_t begin = begin_of(i) + (block - first[i]) * queries;
+        const Span all = segments.bounds == nullptr ? Span{0, keys} : Span{begin_of(i), end_of(i)};
+        const int64_t seen = causal ? keys - tokens + begin + 1 : 0;
+        const AttentionPart part{
+            {begin, std::min(begin + queries, end_of(i))}, all, index % p.kv_heads, causal, seen};
+        k.attention(p, part, memory);
+    };
+    const int64_t pieces = first[count] * p.kv_heads;
+    if (attention_cost(1, 1, p.heads, p.size) * pairs < worth_sharing) {
+        for (int64_t i = 0; i < pieces; ++i) piece(i);
+    } else {
+        place.pool.run(pieces, piece);
+    }
+    return outcome.status();
+}
+
+Status activate(const Place& place, Activation kind, const float* x, float* y, int64_t count) {
+    share(place, activation_cost(count), count, [&](Span part) {
+        place.kernels.activate(kind, x + part.begin, y + part.begin, part.end - part.begin);
+    });
+    return Status::done;
+}
+
+Status silu_mul(const Place& place, const float* gate, const float* up, float* y, int64_t count) {
+    share(place, activation_cost(count), count, [&](Span part) {
+        place.kernels.silu_mul(gate + part.begin, up + part.begin, y + part.begin, part.end - part.begin);
+    });
+    return Status::done;
+}
+
+bool is_finite(const Place& place, const float* x, int64_t count) { return place.kernels.is_finite(x, count); }
+
+}  // namespace galago::ops

@@ -1,0 +1,199 @@
+#include "pool.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace galago {
+namespace {
+
+// Long enough to bridge the Python code between two layers, short enough to leave the processor to others.
+constexpr auto spin_time = std::chrono::microseconds(60);
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+std::atomic<uint32_t> forks{0};
+
+void watch_forks() {
+#if defined(__unix__) || defined(__APPLE__)
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+    (void)registered;
+#endif
+}
+
+constexpr size_t scratch_alignment = 64;
+
+struct Buffer {
+    void* data = nullptr;
+    size_t bytes = 0;
+
+    ~Buffer() { ::operator delete(data, std::align_val_t{scratch_alignment}); }
+
+    void* get(size_t wanted) {
+        if (wanted > bytes) {
+            ::operator delete(data, std::align_val_t{scratch_alignment});
+            bytes = 0;
+            data = ::operator new(wanted, std::align_val_t{scratch_alignment}, std::nothrow);
+            if (data != nullptr) bytes = wanted;
+        }
+        return data;
+    }
+};
+
+}  // namespace
+
+void* scratch(Scratch which, size_t bytes) {
+    thread_local Buffer buffers[2];
+    return buffers[static_cast<int>(which)].get(bytes == 0 ? 1 : bytes);
+}
+
+// The job is described by plain members that only change while no worker is inside. `state` guards them: an epoch, one
+// bit for open, and the count of workers inside. A worker enters an open job by adding itself to the count.
+struct Pool::Workers {
+    static constexpr uint64_t open = uint64_t{1} << 31;
+    static constexpr uint64_t inside = open - 1;
+    static constexpr int epoch_shift = 32;
+
+    const uint32_t born_at_fork = forks.load();
+    const int wanted;
+    std::atomic_flag busy = ATOMIC_FLAG_INIT;  // set by the caller whose job it is
+
+    alignas(64) std::atomic<uint64_t> state{0};
+    alignas(64) std::atomic<int64_t> next{0};
+    int64_t count = 0;
+    Piece piece = nullptr;
+    const void* context = nullptr;
+
+    std::mutex sleep;
+    std::condition_variable wake;
+    std::atomic<int> sleepers{0};
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> threads;
+
+    explicit Workers(int count_wanted) : wanted(count_wanted) {}
+
+    void start() {
+        if (static_cast<int>(threads.size()) == wanted) return;
+        try {
+            threads.reserve(static_cast<size_t>(wanted));
+            while (static_cast<int>(threads.size()) < wanted) threads.emplace_back([this] { work(); });
+        } catch (const std::exception&) {
+            // No more threads to be had now: those that started, and the caller, do the work.
+        }
+    }
+
+    ~Workers() {
+        {
+            const std::lock_guard<std::mutex> lock(sleep);
+            stop.store(true);
+        }
+        wake.notify_all();
+        for (auto& thread : threads) thread.join();
+    }
+
+    void drain() {
+        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) piece(context, i);
+    }
+
+    void run(int64_t pieces, Piece function, const void* what) {
+        start();
+        count = pieces;
+        piece = function;
+        context = what;
+        next.store(0, std::memory_order_relaxed);
+        const uint64_t epoch = (state.load(std::memory_order_relaxed) >> epoch_shift) + 1;
+        state.store(epoch << epoch_shift | open);
+        if (sleepers.load() > 0) {
+            { const std::lock_guard<std::mutex> lock(sleep); }
+            wake.notify_all();
+        }
+        drain();
+        state.fetch_and(~open);
+        for (int spins = 0; (state.load(std::memory_order_acquire) & inside) != 0; ++spins) {
+            if (spins < 2000) {
+                relax();
+            } else {
+                std::this_thread::yield();
+            }
+        }
+    }
+
+    bool has_job(uint64_t seen, uint64_t now) const { return (now & open) != 0 && now >> epoch_shift != seen; }
+
+    void work() {
+        uint64_t seen = 0;
+        while (wait_for_job(seen)) {
+            uint64_t now = state.load();
+            while (has_job(seen, now)) {
+                if (state.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
+                    seen = now >> epoch_shift;
+                    drain();
+                    state.fetch_sub(1, std::memory_order_release);
+                    break;
+                }
+            }
+        }
+    }
+
+    // False when the pool ends.
+    bool wait_for_job(uint64_t seen) {
+        const auto sleep_at = std::chrono::steady_clock::now() + spin_time;
+        while (std::chrono::steady_clock::now() < sleep_at) {
+            for (int i = 0; i < 64; ++i) {
+                if (has_job(seen, state.load(std::memory_order_relaxed))) return true;
+                relax();
+            }
+            if (stop.load(std::memory_order_relaxed)) return false;
+        }
+        std::unique_lock<std::mutex> lock(sleep);
+        sleepers.fetch_add(1);
+        wake.wait(lock, [&] { return stop.load() || has_job(seen, state.load()); });
+        sleepers.fetch_sub(1);
+        return !stop.load();
+    }
+};
+
+Pool::Pool(int threads) : threads_(threads) { watch_forks(); }
+
+Pool::~Pool() {
+    Workers* workers = workers_.load();
+    if (workers != nullptr && workers->born_at_fork == forks.load()) delete workers;
+}
+
+Pool::Workers* Pool::workers() {
+    Workers* now = workers_.load();
+    if (now != nullptr && now->born_at_fork == forks.load()) return now;
+    auto* made = new (std::nothrow) Workers(threads_ - 1);
+    if (made == nullptr || workers_.compare_exchange_strong(now, made)) return made;
+    delete made;  // another caller was faster
+    return now;
+}
+
+void Pool::run(int64_t count, Piece piece, const void* context) {
+    if (threads_ > 1 && count > 1) {
+        Workers* workers = this->workers();
+        if (workers != nullptr && !workers->busy.test_and_set(std::memory_order_acquire)) {
+            workers->run(count, piece, context);
+            workers->busy.clear(std::memory_order_release);
+            return;
+        }
+    }
+    for (int64_t i = 0; i < count; ++i) piece(context, i);
+}
+
+}  // namespace galago
