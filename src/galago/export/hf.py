@@ -17,7 +17,7 @@ from galago.formats.safetensors import SINGLE_FILE, TensorSpec, writing
 from galago.models import Tensor
 from galago.packing import Bf16Weight
 
-METADATA: Final = {"format": "pt"}  # transformers refuses a file that does not say so
+METADATA: Final = {"format": "pt"}  # transformers 4 refuses a file that does not say so
 DTYPE_NAMES: Final = {"f32": "float32", "bf16": "bfloat16"}
 
 
@@ -67,6 +67,4 @@ def _name_dtype(folder: Path, name: str) -> None:
         for key in ("dtype", "torch_dtype"):
             if key in place:
                 place[key] = name
-    if "torch_dtype" not in config:
-        config["dtype"] = name
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
