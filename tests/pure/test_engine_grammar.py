@@ -46,7 +46,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compiler(tokenizer):
-    return GrammarCompiler(tokenizer.to_str(), VOCABULARY, END)
+    return GrammarCompiler(tokenizer.to_str, VOCABULARY, END)
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +175,11 @@ def digits():
 
 def test_what_the_vocabulary_cannot_write_is_refused(digits):
     digits.decoder = decoders.ByteLevel()
-    constraint = GrammarCompiler(digits.to_str(), 11, [10]).compile(ConstraintSpec.of(choices=["yes", "no"]))
+    constraint = GrammarCompiler(digits.to_str, 11, [10]).compile(ConstraintSpec.of(choices=["yes", "no"]))
     with pytest.raises(SchemaError, match="vocabulary cannot write"):
         walk(constraint, 0)
 
 
 def test_a_tokenizer_whose_bytes_are_not_known_is_refused(digits):
     with pytest.raises(ConfigError, match="tokenizer"):
-        GrammarCompiler(digits.to_str(), 11, [10]).compile(ConstraintSpec.of(choices=["1"]))
+        GrammarCompiler(digits.to_str, 11, [10]).compile(ConstraintSpec.of(choices=["1"]))

@@ -8,7 +8,7 @@ decoding step each.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,12 @@ class ConstraintSpec:
 class GrammarCompiler:
     """Makes constraints for one tokenizer; its table of token bytes is built once, at the first constraint.
 
-    `tokenizer_json` is the text of a tokenizer.json, `vocabulary` the number of logits, `end_ids` the tokens
-    that end an answer. Not safe for two threads at once.
+    `tokenizer_json` gives the text of a tokenizer.json, `vocabulary` the number of logits, `end_ids` the
+    tokens that end an answer. Not safe for two threads at once.
     """
 
-    def __init__(self, tokenizer_json: str, vocabulary: int, end_ids: Sequence[int]) -> None:
-        self._source = (tokenizer_json, vocabulary, list(end_ids))
+    def __init__(self, tokenizer_json: Callable[[], str], vocabulary: int, end_ids: Sequence[int]) -> None:
+        self._tokenizer_json, self._vocabulary, self._end_ids = tokenizer_json, vocabulary, list(end_ids)
         self._tokenizer: Any = None
 
     def compile(self, spec: ConstraintSpec) -> Constraint:
@@ -78,16 +78,17 @@ class GrammarCompiler:
         import llguidance
 
         if self._tokenizer is None:
-            text, vocabulary, end_ids = self._source
             try:
-                self._tokenizer = llguidance.LLTokenizer(text, n_vocab=vocabulary, eos_token=end_ids)
+                self._tokenizer = llguidance.LLTokenizer(
+                    self._tokenizer_json(), n_vocab=self._vocabulary, eos_token=self._end_ids
+                )
             except ValueError as error:
                 raise ConfigError(f"the tokenizer cannot be used for constrained answers: {error}") from error
         what, grammar = _grammar(llguidance.LLMatcher, spec)
         matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
             raise SchemaError(f"the {what} cannot be used: {_reason(matcher.get_error())}")
-        return Constraint(matcher, self._source[1], what)
+        return Constraint(matcher, self._vocabulary, what)
 
 
 class Constraint:

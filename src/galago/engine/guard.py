@@ -17,6 +17,9 @@ SAME_TOKEN_LIMIT = 192
 CYCLE_LIMIT = 320
 """A cycle of 2 to `LONGEST_CYCLE` tokens that has covered this many: at least ten times the longest cycle."""
 
+GARBAGE_HINT = "ask in another way, or load other weights, such as bf16"
+"""What may help against garbage."""
+
 
 def is_finite(logits: NDArray[np.float32]) -> bool:
     """Whether every number of an array is finite."""

@@ -1,0 +1,155 @@
+"""One answer while it is written: its tokens, its text, and why it ended. Computes no logits itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.engine.grammar import Constraint
+from galago.engine.guard import LoopGuard, is_finite
+from galago.engine.kv import KVCache
+from galago.engine.prompt import Ids, Prompt, Rows
+from galago.engine.sampling import Logits, Sampler
+from galago.text import StopMatcher, StreamDecoder
+from galago.types import FinishReason, SamplingParams
+
+
+class Generation:
+    """A sequence from its prompt to its last token.
+
+    `room` is how many tokens prompt and answer may have together. The cache holds a beginning of the
+    sequence; whatever it lacks is pending. Tokens that the constraint forces are appended without being
+    chosen.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        params: SamplingParams,
+        *,
+        cache: KVCache,
+        end_ids: Collection[int],
+        room: int,
+        decoder: StreamDecoder,
+        constraint: Constraint | None = None,
+    ) -> None:
+        self.prompt = prompt
+        self.cache = cache
+        self.cached_tokens = len(cache)
+        self.tokens: list[int] = []
+        self.text = ""
+        self.finish_reason: FinishReason | None = None
+        self.note: str | None = None
+        self._params = params
+        self._most = min(params.max_tokens, room - len(prompt))
+        self._ends = list(end_ids)
+        self._constraint = constraint
+        self._sampler = Sampler(params, prompt.ids.tolist())
+        self._guard = LoopGuard()
+        self._decoder = decoder
+        self._stops = StopMatcher(params.stop)
+        self._told = 0
+        self._append_forced()
+
+    @property
+    def pending(self) -> int:
+        """Tokens that the cache does not hold yet."""
+        return len(self.prompt) + len(self.tokens) - len(self.cache)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer has ended."""
+        return self.finish_reason is not None
+
+    @property
+    def identity(self) -> Ids:
+        """What identifies the rows of the whole sequence (see `Prompt.identity`)."""
+        return np.concatenate([self.prompt.identity, np.array(self.tokens, np.int64)])
+
+    def rows(self, count: int) -> Rows:
+        """The next `count` pending tokens as the decoder takes them."""
+        start, stop, length = len(self.cache), len(self.cache) + count, len(self.prompt)
+        asked = self.prompt.rows(start, stop)
+        if stop <= length:
+            return asked
+        places = np.arange(max(start, length), stop) - length
+        told = np.array(self.tokens[int(places[0]) :][: len(places)], np.int64)
+        after = np.tile(self.prompt.next_position + places, (len(asked.positions), 1))
+        return Rows(
+            np.concatenate([asked.ids, told]),
+            np.concatenate([asked.feature_rows, np.full(len(told), -1)]),
+            np.concatenate([asked.positions, after], axis=1),
+        )
+
+    def take(self, logits: Logits) -> None:
+        """Logits [V] after the last token: choose the next token, or end the answer.
+
+        Raises SchemaError when the constraint cannot be followed.
+        """
+        if not is_finite(logits):
+            self._finish("garbage", "the model computed numbers that are not finite")
+            return
+        token = self._sampler.choose(logits, self._allowed(len(logits)))
+        if token in self._ends:
+            self._finish("stop")
+            return
+        if self._constraint is not None:
+            self._constraint.accept(token)
+        self._append(token, is_last=self._constraint is not None and self._constraint.finished)
+        self._append_forced()
+
+    def new_text(self) -> str:
+        """What the answer has gained since this was last asked."""
+        piece = self.text[self._told :]
+        self._told = len(self.text)
+        return piece
+
+    def cancel(self) -> None:
+        """End the answer where it is; nothing happens when it has ended."""
+        if not self.finished:
+            self._finish("cancelled")
+
+    def _allowed(self, vocabulary: int) -> NDArray[np.bool_] | None:
+        """The mask [V] of tokens that may come; None when all may."""
+        early = len(self.tokens) < self._params.min_tokens
+        if self._constraint is None:
+            if not early:
+                return None
+            allowed = np.ones(vocabulary, np.bool_)
+            allowed[self._ends] = False
+            return allowed
+        allowed = self._constraint.allowed()
+        if early:
+            without = allowed.copy()
+            without[self._ends] = False
+            return without if without.any() else allowed  # the constraint's word counts more
+        return allowed
+
+    def _append_forced(self) -> None:
+        if self._constraint is None or self.finished:
+            return
+        forced = self._constraint.forced()
+        for place, token in enumerate(forced, 1):
+            self._append(token, is_last=self._constraint.finished and place == len(forced))
+
+    def _append(self, token: int, *, is_last: bool = False) -> None:
+        if self.finished:
+            return
+        self.tokens.append(token)
+        self._sampler.note(token)
+        self._guard.push(token)
+        passed, stopped = self._stops.push(self._decoder.push(token))
+        self.text += passed
+        if stopped:
+            self.finish_reason = "stop"
+        elif self._guard.looping and len(self.tokens) >= self._params.min_tokens:
+            self._finish("garbage", "the model repeats itself without end")
+        elif is_last or len(self.tokens) >= self._most:
+            self._finish("stop" if is_last else "length")
+
+    def _finish(self, reason: FinishReason, note: str | None = None) -> None:
+        self.finish_reason, self.note = reason, note
+        last, stopped = self._stops.push(self._decoder.flush())
+        self.text += last if stopped else last + self._stops.flush()

@@ -1,0 +1,118 @@
+"""From messages and encoded pictures to the rows a decoder takes: ids, positions, and where features go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.engine.features import EncodedImage
+from galago.engine.load import LoadedModel
+from galago.errors import ConfigError, ContextLengthError
+from galago.text import guard_messages
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Neighbouring tokens of a sequence: `ids` and `feature_rows` [n], `positions` [axes, n]."""
+
+    ids: Ids
+    feature_rows: Ids
+    positions: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """T tokens of a prompt. `ids` [T] has placeholders where `feature_rows` [T] names a row of the features.
+
+    `feature_rows` is -1 for text. `positions` [axes, T]; the answer goes on at `next_position`.
+    """
+
+    ids: Ids
+    images: tuple[EncodedImage, ...]
+    feature_rows: Ids
+    positions: Ids
+    next_position: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def image_tokens(self) -> int:
+        """How many of the tokens stand for pictures."""
+        return int((self.feature_rows >= 0).sum())
+
+    @property
+    def head(self) -> int:
+        """Tokens up to the end of the last picture: what other questions about it share."""
+        places = np.flatnonzero(self.feature_rows >= 0)
+        return int(places[-1]) + 1 if len(places) else 0
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """The tokens from `start` to `stop`."""
+        part = slice(start, stop)
+        return Rows(self.ids[part], self.feature_rows[part], self.positions[:, part])
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """The features of all pictures, [image tokens, dim]."""
+        return np.concatenate([image.features for image in self.images])
+
+    @cached_property
+    def identity(self) -> Ids:
+        """[T]: equal numbers mean equal rows; a feature counts as the hash of its picture and its place."""
+        identity: Ids = self.ids.copy()
+        place = 0
+        rows = np.flatnonzero(self.feature_rows >= 0)
+        for image in self.images:
+            first = int(image.key[:15], 16)  # 60 bits, and below zero: never a token's id
+            identity[rows[place : place + image.tokens]] = -1 - first - np.arange(image.tokens)
+            place += image.tokens
+        return identity
+
+
+def build_prompt(
+    model: LoadedModel, messages: Sequence[dict[str, Any]], images: Sequence[EncodedImage], *, trusted: bool
+) -> Prompt:
+    """Render messages through the chat template and give every picture its tokens.
+
+    `messages` have the form of `messages.split`; `images` are in their order. Unless `trusted`, texts cannot
+    spell special tokens. Raises ContextLengthError when prompt and at least one answer token do not fit.
+    """
+    guarded = messages if trusted else guard_messages(messages, model.tokenizer)
+    ids = np.array(model.tokenizer.encode(model.template.render(guarded)), np.int64)
+    expanded, feature_rows = _expand(model, ids, images)
+    context = model.config.context
+    if len(expanded) >= context:
+        raise ContextLengthError(
+            f"the prompt has {len(expanded)} tokens, {int((feature_rows >= 0).sum())} of them for pictures;"
+            f" {model.name} takes {context} with the answer",
+            hint="bound the pictures with image_tokens, or shorten the text",
+        )
+    visuals = [image.visual for image in images]
+    positions, next_position = model.processor.positions(expanded, visuals)
+    return Prompt(expanded, tuple(images), feature_rows, positions, next_position)
+
+
+def _expand(model: LoadedModel, ids: Ids, images: Sequence[EncodedImage]) -> tuple[Ids, Ids]:
+    """Repeat each placeholder for the tokens of its picture: ids and feature rows, both [T]."""
+    kinds = {"image": model.config.image_token, "video": model.config.video_token}
+    places = np.flatnonzero(np.isin(ids, list(kinds.values())))
+    if [int(one) for one in ids[places]] != [kinds[image.visual.kind] for image in images]:
+        raise ConfigError(
+            f"the chat template of {model.name} leaves {len(places)} places for {len(images)} pictures",
+            hint="is it the template of the instruct version of this model?",
+        )
+    counts = np.ones(len(ids), np.int64)
+    counts[places] = [image.tokens for image in images]
+    is_visual = np.zeros(len(ids), bool)
+    is_visual[places] = True
+    in_picture = np.repeat(is_visual, counts)
+    feature_rows = np.where(in_picture, np.cumsum(in_picture) - 1, -1)
+    return np.repeat(ids, counts), feature_rows

@@ -1,0 +1,61 @@
+"""What is asked of an engine: messages, how tokens are chosen and constrained, what a picture may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from galago.engine.grammar import ConstraintSpec
+from galago.errors import UsageError
+from galago.models import Processor
+from galago.types import SamplingParams
+
+Messages = Sequence[Mapping[str, Any]]
+"""OpenAI-style: `role`, and `content` as a text or a list of typed parts."""
+
+
+@dataclass(frozen=True)
+class PictureBounds:
+    """What one picture may cost; None leaves the model's own bound.
+
+    `image_tokens` is another way to say `max_pixels`. Raises UsageError when both are given, or a value is
+    not 1 or more.
+    """
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    image_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("min_pixels", "max_pixels", "image_tokens"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number of 1 or more")
+        if self.max_pixels is not None and self.image_tokens is not None:
+            raise UsageError("max_pixels and image_tokens exclude each other", hint="give one of them")
+
+    def apply(self, processor: Processor) -> Processor:
+        """The processor within these bounds; raises UsageError when they leave no picture."""
+        most = self.max_pixels
+        if self.image_tokens is not None:
+            most = self.image_tokens * processor.pixels_per_token
+        if most is None and self.min_pixels is None:
+            return processor
+        return processor.with_pixels(self.min_pixels, most)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer that is wanted.
+
+    `show_special` keeps special tokens in the text (some families write boxes with them). `trusted` says that
+    the messages' texts were guarded by the caller, so that special tokens in them count.
+    """
+
+    messages: Messages
+    params: SamplingParams = field(default_factory=SamplingParams)
+    constraint: ConstraintSpec | None = None
+    bounds: PictureBounds = field(default_factory=PictureBounds)
+    show_special: bool = False
+    trusted: bool = False

@@ -1,0 +1,1 @@
+"""What people want of a picture: an answer, a caption, boxes, its text, its fields."""

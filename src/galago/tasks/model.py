@@ -1,0 +1,228 @@
+"""A loaded model and its verbs: the public face of the library."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.engine.cache import cache_folder
+from galago.engine.checkpoint import open_checkpoint
+from galago.engine.engine import Engine
+from galago.engine.features import EncodedImage
+from galago.engine.guard import GARBAGE_HINT
+from galago.engine.load import Progress, load_checkpoint
+from galago.engine.memory import parse_size, plan_memory
+from galago.engine.messages import DEFAULT_FPS, Look
+from galago.engine.request import Messages, PictureBounds
+from galago.engine.stream import TextStream
+from galago.errors import GalagoWarning, GarbageError, UsageError
+from galago.files import StrPath
+from galago.tasks import prompts
+from galago.tasks.extract import parse_wanted, value_of
+from galago.tasks.find import boxes_in
+from galago.tasks.options import AskOptions, PictureOptions, TaskOptions, make_request, picture_bounds
+from galago.types import Answer, Box, Reading, Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from galago.media import PictureLimits
+
+LONG = 2048
+"""Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
+
+
+def load(
+    source: StrPath,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    weights: Weights | None = None,
+    memory: str | int | None = None,
+    cache: StrPath | bool | None = None,
+    limits: PictureLimits | None = None,
+    progress: Progress | None = None,
+) -> Model:
+    """A model ready to answer: an embedded model's name, or a folder with config.json and safetensors files.
+
+    `weights` are "f32", "bf16", "q8" or "q4", by default what the file holds; others are converted while
+    loading, which `progress(done_bytes, all_bytes)` is told of. `threads` are this model's own, by default
+    one for each core. `memory` is a budget such as "2GB": what cannot fit is refused before loading, caches
+    are kept within it. `cache` is the folder that keeps image features between runs (by default the user's
+    cache folder), False keeps none. `limits` bound what is read as a picture.
+
+    Raises UsageError, ModelNotFoundError, ConfigError or WeightError. The files must stay in place while the
+    model is in use.
+    """
+    if device != "cpu":
+        raise UsageError(f"device is {device!r}; this version computes on the cpu", hint="device='cpu'")
+    if weights is not None and weights not in get_args(Weights):
+        raise UsageError(f"weights is {weights!r}; one of {', '.join(get_args(Weights))} is needed")
+    checkpoint = open_checkpoint(source)
+    plan = plan_memory(checkpoint, weights, None if memory is None else parse_size(memory))
+    loaded = load_checkpoint(checkpoint, weights=weights, progress=progress)
+    return Model(Engine(loaded, threads=threads, cache=_cache_folder(cache), limits=limits, plan=plan))
+
+
+class Model:
+    """A loaded model. Made by `load`; may be used from several threads, which then take turns.
+
+    A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
+    `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
+    `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
+    `min_p`, `repetition_penalty`, `seed` and `stop`; `ask`, `ask_many`, `chat` and `stream` also one of
+    `schema`, `regex` and `choices`. An option that a verb does not have raises UsageError, a picture that
+    cannot be read PictureError, a prompt that is too long ContextLengthError.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def name(self) -> str:
+        """What answers call the model."""
+        return self.engine.model.name
+
+    def ask(self, image: Any, question: str, **options: Unpack[AskOptions]) -> Answer:
+        """Answer a question about one picture, or about a list of pictures."""
+        return self.chat(_messages(image, question), **options)
+
+    def ask_many(self, pairs: Sequence[tuple[Any, str]], **options: Unpack[AskOptions]) -> list[Answer]:
+        """Answers to several (picture, question) pairs, computed together; each is what `ask` alone gives."""
+        requests = [make_request(_messages(image, question), options) for image, question in pairs]
+        return self.engine.answer(requests)
+
+    def chat(self, messages: Messages, **options: Unpack[AskOptions]) -> Answer:
+        """The next turn of a conversation: messages with `role`, and `content` as a text or a list of parts.
+
+        Parts are `{"type": "text", "text": ...}`, `{"type": "image", "image": picture}`,
+        `{"type": "image_url", "image_url": {"url": ...}}` and
+        `{"type": "video", "video": [frame, ...], "fps": 2.0}`.
+        """
+        return self.engine.answer([make_request(messages, options)])[0]
+
+    def stream(self, messages: Messages, **options: Unpack[AskOptions]) -> TextStream:
+        """`chat`, piece by piece: iterate for texts, `.answer` is the whole, `.close()` cancels the work."""
+        return self.engine.stream(make_request(messages, options))
+
+    def caption(self, image: Any, **options: Unpack[TaskOptions]) -> str:
+        """What the picture shows, in a sentence or two. Raises GarbageError."""
+        return self._task(image, prompts.CAPTION, options).text
+
+    def find(self, image: Any, what: str, **options: Unpack[TaskOptions]) -> list[Box]:
+        """Where `what` is, in pixels of the given picture; empty when it is not found. Raises GarbageError.
+
+        An answer that `max_tokens` cut raises GalagoWarning and gives the boxes before the cut.
+        """
+        convention = self.engine.model.family.boxes
+        encoded = self._look(image, options)
+        question = convention.question.format(what=self.engine.model.tokenizer.guard(what))
+        request = make_request(
+            _messages(encoded, question),
+            options,
+            allow_constraint=False,
+            max_tokens=LONG,
+            show_special=True,
+            trusted=True,
+        )
+        answer = _sound(self.engine.answer([request])[0])
+        if answer.finish_reason == "length":
+            warnings.warn("the list of boxes was cut at max_tokens", GalagoWarning, stacklevel=2)
+        return boxes_in(answer.text, encoded, convention)
+
+    def read(self, image: Any, **options: Unpack[TaskOptions]) -> Reading:
+        """The text in the picture, from top to bottom. Raises GarbageError."""
+        text = self._task(image, prompts.READ, options, max_tokens=LONG).text.strip()
+        return Reading(text, tuple(line.strip() for line in text.splitlines() if line.strip()))
+
+    def extract(self, image: Any, wanted: Any, **options: Unpack[TaskOptions]) -> Any:
+        """What a picture says, as a value that validates.
+
+        `wanted` is a JSON Schema (the value is its JSON), a pydantic model (the value is an instance), or a
+        list of field names (the value is an object of texts, null where the picture has none). Raises
+        SchemaError for what cannot be wanted, GalagoError when `max_tokens` cut the answer, GarbageError.
+        """
+        parsed = parse_wanted(wanted)
+        request = make_request(
+            _messages(image, parsed.question),
+            options,
+            allow_constraint=False,
+            max_tokens=LONG,
+            constraint=parsed.constraint,
+        )
+        return value_of(_sound(self.engine.answer([request])[0]), parsed)
+
+    def encode(
+        self, image: Any, *, fps: float | None = None, **options: Unpack[PictureOptions]
+    ) -> EncodedImage:
+        """The picture's features: asking about them costs only the question's own tokens.
+
+        A list of frames is a video of `fps` frames per second (by default 2). Raises GarbageError.
+        """
+        look = Look((image,))
+        if isinstance(image, (list, tuple)):
+            look = Look(tuple(image), DEFAULT_FPS if fps is None else fps)
+        elif fps is not None:
+            raise UsageError("fps is given for a picture", hint="a video is a list of frames")
+        return self.engine.encode(look, picture_bounds(options))
+
+    def logits(self, messages: Messages, **options: Unpack[PictureOptions]) -> NDArray[np.float32]:
+        """The logits after every prompt token, [prompt tokens, vocabulary], for parity and evaluation."""
+        return self.engine.logits(make_request(messages, options))
+
+    def info(self) -> dict[str, Any]:
+        """What the model is: JSON types, sizes in bytes."""
+        return self.engine.info()
+
+    def close(self) -> None:
+        """Free the caches. The model can still be used; its weights go when nobody holds it any more."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _look(self, image: Any, options: Mapping[str, Any]) -> EncodedImage:
+        bounds = {key: options[key] for key in PictureOptions.__annotations__ if key in options}
+        return self.engine.encode(Look((image,)), PictureBounds(**bounds))
+
+    def _task(
+        self, image: Any, question: str, options: Mapping[str, Any], max_tokens: int | None = None
+    ) -> Answer:
+        request = make_request(
+            _messages(image, question), options, allow_constraint=False, max_tokens=max_tokens
+        )
+        return _sound(self.engine.answer([request])[0])
+
+
+def _messages(image: Any, question: str) -> list[dict[str, Any]]:
+    """One user turn: the pictures, then the question."""
+    if not isinstance(question, str) or not question.strip():
+        raise UsageError(f"the question is {question!r}; a text is needed")
+    images = image if isinstance(image, (list, tuple)) else [image]
+    parts = [{"type": "image", "image": one} for one in images]
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
+
+
+def _sound(answer: Answer) -> Answer:
+    """The answer, unless it is garbage: then GarbageError."""
+    if answer.finish_reason == "garbage":
+        raise GarbageError(f"{answer.model}: {answer.notes[-1]}", hint=GARBAGE_HINT)
+    return answer
+
+
+def _cache_folder(cache: StrPath | bool | None) -> Path | None:  # noqa: FBT001 - False is a value of `cache`
+    if cache is False:
+        return None
+    return cache_folder() / "features" if cache is None or isinstance(cache, bool) else Path(os.fspath(cache))

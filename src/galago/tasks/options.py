@@ -1,0 +1,112 @@
+"""The keyword options that verbs share, and the request they make."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from galago.engine.grammar import ConstraintSpec
+from galago.engine.request import Messages, PictureBounds, Request
+from galago.errors import UsageError
+from galago.types import SamplingParams
+
+
+class PictureOptions(TypedDict, total=False):
+    """What a picture may cost."""
+
+    min_pixels: int | None
+    max_pixels: int | None
+    image_tokens: int | None
+
+
+class TaskOptions(PictureOptions, total=False):
+    """How an answer's tokens are chosen; see `SamplingParams`. `stop` is a text or several."""
+
+    max_tokens: int
+    min_tokens: int
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    seed: int
+    stop: str | Sequence[str]
+
+
+class AskOptions(TaskOptions, total=False):
+    """What the answer must be: a JSON Schema, a regular expression, or one of some choices."""
+
+    schema: Mapping[str, Any] | None
+    regex: str | None
+    choices: Sequence[str] | None
+
+
+_PICTURE = tuple(PictureOptions.__annotations__)
+_CONSTRAINT = ("schema", "regex", "choices")
+_SAMPLING = tuple(key for key in TaskOptions.__annotations__ if key not in _PICTURE)
+_WHOLE = ("max_tokens", "min_tokens", "top_k", "seed")
+
+
+def picture_bounds(options: Mapping[str, Any]) -> PictureBounds:
+    """The bounds among some options; raises UsageError for an option of another name."""
+    check_names(options, _PICTURE)
+    return PictureBounds(**options)
+
+
+def make_request(
+    messages: Messages,
+    options: Mapping[str, Any],
+    *,
+    allow_constraint: bool = True,
+    max_tokens: int | None = None,
+    constraint: ConstraintSpec | None = None,
+    show_special: bool = False,
+    trusted: bool = False,
+) -> Request:
+    """A request from the options of a verb; `max_tokens` is the verb's own default.
+
+    Raises UsageError for an unknown option, naming the nearest, or a value out of its range, and SchemaError
+    for a constraint that cannot be one.
+    """
+    check_names(options, (*_SAMPLING, *_PICTURE, *(_CONSTRAINT if allow_constraint else ())))
+    sampling = {key: options[key] for key in _SAMPLING if key in options}
+    if max_tokens is not None:
+        sampling.setdefault("max_tokens", max_tokens)
+    sampling["stop"] = _texts(sampling.get("stop", ()))
+    for key in sampling.keys() - {"stop"}:
+        _check_number(key, sampling[key])
+    given = {key: options[key] for key in _CONSTRAINT if key in options}
+    return Request(
+        messages,
+        SamplingParams(**sampling),
+        constraint or ConstraintSpec.of(**given),
+        PictureBounds(**{key: options[key] for key in _PICTURE if key in options}),
+        show_special=show_special,
+        trusted=trusted,
+    )
+
+
+def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise UsageError for an option that a verb does not have."""
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"there is no option {name!r} here",
+                hint=f"did you mean {close[0]!r}?" if close else f"options are {', '.join(known)}",
+            )
+
+
+def _texts(stop: Any) -> tuple[str, ...]:
+    texts = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"stop is {stop!r}; a text or a list of texts is needed")
+    return texts
+
+
+def _check_number(name: str, value: Any) -> None:
+    kinds = int if name in _WHOLE else (int, float)
+    optional = SamplingParams.__dataclass_fields__[name].default is None
+    if isinstance(value, bool) or not (isinstance(value, kinds) or (optional and value is None)):
+        raise UsageError(f"{name} is {value!r}; a {'whole ' if kinds is int else ''}number is needed")
