@@ -7,9 +7,10 @@ import pytest
 
 from galago.drawing import display_texts, displays
 from galago.drawing.sample import CELL, Setting, Split
-from galago.drawing.segments import LIT, DotStyle, SegmentStyle, dot_glyphs, draw_dots, draw_segments
+from galago.drawing.segments import DotStyle, SegmentStyle, dot_glyphs, draw_dots, draw_segments
 
 SEEDS = range(60)
+PATTERNS = (0x3F, 0x06, 0x5B, 0x4F, 0x66, 0x6D, 0x7D, 0x07, 0x7F, 0x6F)  # bit 0 is segment a
 BY_NAME = {recipe.name: recipe for recipe in displays.RECIPES}
 
 
@@ -71,7 +72,7 @@ def test_seven_segment_digits_light_the_segments_they_are_made_of():
     for character in "0123456789":
         levels = np.asarray(draw_segments(character, 60, style)[0])
         lit = {name for name, (x, y) in at.items() if levels[int(y * 60), int(x * width)] > 127}
-        assert lit == set(LIT[character])
+        assert lit == {name for bit, name in enumerate("abcdefg") if PATTERNS[int(character)] >> bit & 1}
     assert mask.height == 61
     assert placed[0].x == pytest.approx(width / 2)
 

@@ -37,7 +37,7 @@ __all__ = [
     "draw",
 ]
 
-_MODULES = ("scenes", "printed", "displays")
+_MODULES = ("scenes", "printed", "displays", "documents")
 
 
 def _recipes() -> dict[str, Recipe]:

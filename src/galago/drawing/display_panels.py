@@ -12,7 +12,8 @@ from galago.drawing.display_texts import Reading
 from galago.drawing.effects import Colour
 from galago.drawing.sample import Setting, Split
 from galago.drawing.segments import SegmentStyle, draw_segments, segments_width
-from galago.drawing.sheet import Sheet, blend, chance, fit, near, pick
+from galago.drawing.sheet import Sheet, blend, chance, near, pick
+from galago.drawing.typeset import fit, type_of
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -102,8 +103,8 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
     spare = (bottom - top) - _TALLEST_WINDOW * (right - left)
     if spare > 0:
         top, bottom = top + spare / 2, bottom - spare / 2
-    font = look.face.with_capitals(capitals)
-    aside = font.getlength(item.drawn_unit) + margin if place.startswith(("beside", "inside")) else 0.0
+    font = type_of(look.face, capitals)
+    aside = font.width(item.drawn_unit) + margin if place.startswith(("beside", "inside")) else 0.0
     window = (
         left + margin,
         top + margin,
@@ -152,8 +153,8 @@ def _write_strip(
 ) -> None:
     """The line on the casing (left, baseline, right): the caption, and perhaps the unit on the right."""
     left, baseline, right = strip
-    font = look.face.with_capitals(capitals)
-    room = right - left - (font.getlength(item.drawn_unit) + 10 if with_unit else 0)
+    font = type_of(look.face, capitals)
+    room = right - left - (font.width(item.drawn_unit) + 10 if with_unit else 0)
     if item.caption:
         caption = fit(look.face, item.caption, room, capitals)
         sheet.write((left, baseline), item.caption, caption, look.printed)

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
-from PIL.ImageFont import FreeTypeFont
 
-from galago.drawing import effects, fonts
+from galago.drawing import effects
 from galago.drawing.effects import Colour
 from galago.drawing.phrasing import vary
 from galago.drawing.sample import CellLabels, Drawing, Glyph, Question, Setting
 from galago.drawing.segments import Placed
+from galago.drawing.typeset import Type
 
 _T = TypeVar("_T")
 
@@ -57,13 +57,6 @@ def blend(one: Colour, other: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def fit(face: fonts.Face, text: str, width: float, capitals: float) -> FreeTypeFont:
-    """The face with capitals of `capitals` pixels, or smaller if `text` would be wider than `width`."""
-    font = face.with_capitals(capitals)
-    length = font.getlength(text)
-    return font if length <= width else face.at(max(6, int(font.size * width / length)))
-
-
 class Asker:
     """Puts questions of one task into one of the words that `phrases` has for them."""
 
@@ -92,23 +85,12 @@ class Sheet:
         self.glyphs: list[Glyph] = []
 
     def write(
-        self,
-        at: tuple[float, float],
-        text: str,
-        font: FreeTypeFont,
-        fill: Colour,
-        *,
-        align: str = "left",
-    ) -> float:
-        """Writes a line whose baseline begins, is centred or ends (`align`) at (x, y) -> its right edge.
-
-        Characters outside ASCII are drawn and get no label.
-        """
-        length = font.getlength(text)
-        left = at[0] - length * {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
-        glyphs = fonts.write(self.pen, (left, at[1]), text, font, fill)
-        self.glyphs += [glyph for glyph in glyphs if glyph.character.isascii()]
-        return left + length
+        self, at: tuple[float, float], text: str, kind: Type, ink: Colour, *, align: str = "left"
+    ) -> None:
+        """Writes a line whose baseline begins, is centred or ends (`align`) at (x, y)."""
+        share = {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
+        left = at[0] - share * kind.width(text) if share else at[0]
+        self.glyphs += kind.set_line(self.image, (left, at[1]), text, ink)
 
     def stamp(
         self, at: tuple[float, float], mask: Image.Image, placed: Iterable[Placed], colour: Colour
@@ -119,10 +101,10 @@ class Sheet:
         self.glyphs += [Glyph(p.character, x + p.x, y + p.y) for p in placed]
 
     def finish(self, questions: Sequence[Question], degrees: float = 1.5) -> Drawing:
-        """The picture, sometimes turned by up to `degrees` and then photographed, with its questions."""
+        """The picture with its questions, now and then turned by up to `degrees`, and photographed."""
         rng, setting = self.rng, self.setting
         image, glyphs = self.image, self.glyphs
-        if chance(rng, 0.5 * setting.difficulty):
+        if chance(rng, 0.3 * setting.difficulty):
             image, glyphs = effects.tilt(image, glyphs, float(rng.uniform(-degrees, degrees)), self.base)
         labels = CellLabels.of_text(setting.rows, setting.cols, glyphs)
         return Drawing(effects.photograph(rng, image, setting.difficulty), tuple(questions), labels)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from galago.drawing import document_texts, documents
+from galago.drawing.document_phrases import PHRASES
+from galago.drawing.paper import Row, transcript
+from galago.drawing.sample import CELL, Setting, Split
+
+SEEDS = range(60)
+BY_NAME = {recipe.name: recipe for recipe in documents.RECIPES}
+EVERY_KIND = [(name, split) for name in BY_NAME for split in Split]
+
+
+def drawing(name, seed, split=Split.TRAIN, difficulty=1.0):
+    recipe = BY_NAME[name]
+    rows, cols = recipe.sizes[seed % len(recipe.sizes)]
+    setting = Setting(rows, cols, split, difficulty, "minimal")
+    return recipe.paint(np.random.default_rng(seed), setting)
+
+
+def characters(cells):
+    return sorted(map(chr, cells.characters[cells.characters > 0]))
+
+
+def answers(name, task, split=Split.TRAIN):
+    drawn = [(seed, drawing(name, seed, split)) for seed in SEEDS]
+    return [(seed, one, q.text, q.answer) for seed, one in drawn for q in one.questions if q.task == task]
+
+
+def values(tree):
+    if isinstance(tree, dict):
+        return [leaf for branch in tree.values() for leaf in values(branch)]
+    return [leaf for branch in tree for leaf in values(branch)] if isinstance(tree, list) else [tree]
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_the_same_seed_draws_the_same_document(name):
+    first, second = drawing(name, 3), drawing(name, 3)
+    np.testing.assert_array_equal(first.pixels, second.pixels)
+    np.testing.assert_array_equal(first.cells.characters, second.cells.characters)
+    assert first.questions == second.questions
+
+
+@pytest.mark.parametrize(("name", "split"), EVERY_KIND)
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+def test_a_document_fills_whole_cells_and_is_asked_about(name, split, difficulty):
+    for seed in SEEDS:
+        one = drawing(name, seed, split, difficulty)
+        rows, cols = one.cells.kind.shape
+        assert one.pixels.shape == (rows * CELL, cols * CELL, 3)
+        assert {q.task for q in one.questions} <= {"field", "json", "document"}
+        assert len(one.questions) >= 2
+        assert all(q.text.isascii() and q.answer.isascii() and q.answer for q in one.questions)
+
+
+@pytest.mark.parametrize(("name", "split"), EVERY_KIND)
+def test_the_transcript_has_exactly_the_characters_of_the_cells(name, split):
+    found = answers(name, "document", split)
+    assert len(found) > 10
+    whole = [
+        (seed, sorted(answer.replace(" ", "").replace("\n", "")) == characters(one.cells))
+        for seed, one, _, answer in found
+        if (one.cells.characters > 0).sum(axis=2).max() < 6  # a full cell may have lost a character
+    ]
+    assert len(whole) > 5
+    assert [seed for seed, same in whole if not same] == []
+
+
+@pytest.mark.parametrize(("name", "split"), EVERY_KIND)
+def test_json_answers_are_canonical_and_their_values_are_printed(name, split):
+    found = answers(name, "json", split)
+    assert len(found) > 20
+    for _, one, _, answer in found:
+        tree = json.loads(answer)
+        assert json.dumps(tree) == answer
+        printed = characters(one.cells)
+        for value in filter(None, values(tree)):
+            assert set(value.replace(" ", "")) <= set(printed)
+
+
+def test_a_receipt_as_json_has_shop_date_items_and_total():
+    whole = [json.loads(answer) for *_, answer in answers("receipt", "json") if '"items"' in answer]
+    assert len(whole) > 5
+    for one in whole:
+        assert list(one) == ["shop", "date", "items", "total"]
+        assert all(list(item) == ["name", "price"] for item in one["items"])
+        prices = [round(float(item["price"].replace(",", ".")) * 100) for item in one["items"]]
+        assert sum(prices) == round(float(one["total"].replace(",", ".")) * 100)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_is_not_printed_is_none_or_null(name):
+    assert any(answer == "none" for *_, answer in answers(name, "field"))
+    assert any(None in values(json.loads(answer)) for *_, answer in answers(name, "json"))
+
+
+def test_asked_fields_are_the_keys_in_the_order_asked():
+    found = [(text, json.loads(answer)) for *_, text, answer in answers("receipt", "json")]
+    found = [(text, tree) for text, tree in found if "items" not in tree]
+    assert len(found) > 10
+    for text, tree in found:
+        places = [text.lower().find(key.lower()) for key in tree]
+        assert -1 not in places
+        assert places == sorted(places)
+
+
+def test_a_receipt_adds_up_and_its_change_is_right():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one = document_texts.receipt(rng, 9, 20)
+        cents = [int(price.replace(".", "").replace(",", "")) for _, price in one.items]
+        total = int(one.total.replace(".", "").replace(",", ""))
+        assert sum(cents) == total
+        if one.paid and one.change:
+            assert int(one.paid.replace(".", "").replace(",", "")) - total == int(
+                one.change.replace(".", "").replace(",", "")
+            )
+
+
+def test_a_receipt_keeps_to_the_rows_and_characters_it_has():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one = document_texts.receipt(rng, 7, 17)
+        extras = [one.phone, one.number, one.date or one.time, one.vat, one.payment, one.change]
+        assert 2 + len(one.items) + sum(value is not None for value in extras) <= 7
+        assert max(len(name) + 1 + len(price) for name, price in one.items) <= 17
+
+
+def test_a_form_names_no_field_twice():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        one = document_texts.form(rng, 9, 20, table_share=0.5)
+        words = [word for field in one.fields for word in field.words]
+        assert len(set(words)) == len(words)
+        assert one.fields
+
+
+def test_a_transcript_reads_rows_from_the_top_and_leaves_out_rules():
+    rows = [Row(("SHOP",)), Row(), Row(("Milk", "1.20"), "ends"), Row(("Name:", ""), "labels")]
+    assert transcript(rows) == "SHOP\nMilk 1.20\nName:"
+
+
+def test_every_question_has_eight_wordings():
+    assert min(len(set(wordings)) for wordings in PHRASES.values()) >= 8
