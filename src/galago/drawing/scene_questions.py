@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from galago.drawing.sample import Question
 from galago.drawing.shapes import COLOURS, KINDS, Shape, plural
 
 TASKS = ("colour", "kind", "count", "absent", "place", "relation", "box", "caption")
+
+Chosen = TypeVar("Chosen")
 
 _NUMBERS = ("no", "a", "two", "three", "four", "five", "six", "seven")
 _SIZE_MARGIN = 1.3
@@ -54,7 +57,7 @@ class _Scene:
         self.colours = Counter(shape.colour for shape in self.shapes)
         self.single = [shape for shape in self.shapes if self.names[shape.name] == 1]
 
-    def one_of(self, choices: Sequence[str]) -> str:
+    def one_of(self, choices: Sequence[Chosen]) -> Chosen:
         return choices[int(self.rng.integers(len(choices)))]
 
     def called(self, shape: Shape) -> str:
@@ -89,7 +92,7 @@ class _Scene:
             ends.append((order[-1], self.one_of(("largest", "biggest"))))
         if order[1].radius >= _SIZE_MARGIN * order[0].radius:
             ends.append((order[0], "smallest"))
-        return ends[int(self.rng.integers(len(ends)))] if ends else None
+        return self.one_of(ends) if ends else None
 
     def relation(self, one: Shape, other: Shape, relation: str) -> bool | None:
         """Whether `one` is "left of" (...) `other`, or None when a person might hesitate."""
@@ -169,17 +172,18 @@ def kind(scene: _Scene) -> Question | None:
 
 
 def count(scene: _Scene) -> Question:
-    """How many of all, a kind, a colour, a coloured kind: larger numbers more often; 0 now and then."""
+    """How many of all, a kind, a colour or a coloured kind: each number that can be, as often."""
     total = len(scene.shapes)
-    groups = [(scene.one_of(("shapes", "objects")), total)] * 2
+    groups = [(scene.one_of(("shapes", "objects")), total)]
     groups += [(plural(name), often) for name, often in scene.kinds.items()]
     groups += [
         (f"{name} {scene.one_of(('shapes', 'objects'))}", often) for name, often in scene.colours.items()
     ]
     groups += [(plural(name), often) for name, often in scene.names.items()]
     groups.append((plural(scene.absent_kind()), 0))
-    weights = np.array([0.7 if often == 0 else often**1.2 for _, often in groups])
-    whats, often = groups[int(scene.rng.choice(len(groups), p=weights / weights.sum()))]
+    numbers = sorted({often for _, often in groups})
+    number = numbers[int(scene.rng.integers(len(numbers)))]
+    whats, often = scene.one_of([group for group in groups if group[1] == number])
     return Question(ask(scene.rng, "count", whats=whats), str(often), "count")
 
 
@@ -206,7 +210,7 @@ def present(scene: _Scene) -> Question | None:
     """The balancing yes, about something that is there; as often as `absent` says no."""
     if scene.rng.random() < 0.58:
         return None
-    shape = scene.shapes[int(scene.rng.integers(len(scene.shapes)))]
+    shape = scene.one_of(scene.shapes)
     what = scene.one_of((shape.name, shape.name, shape.kind, f"{shape.colour} shape"))
     return Question(ask(scene.rng, "exists", one=article(what), whats=plural(what)), "yes", "absent")
 
@@ -251,7 +255,7 @@ def box(scene: _Scene) -> Question:
     """The boxes of a coloured kind, of a kind, of a colour or of all; an empty list for what is not there."""
     rng = scene.rng
     way = float(rng.random())
-    shape = scene.shapes[int(rng.integers(len(scene.shapes)))]
+    shape = scene.one_of(scene.shapes)
     if way < 0.1:
         name = scene.absent_name()
         return Question(_box_text(scene, name, 0), "[]", "box")
@@ -284,7 +288,7 @@ def _box_text(scene: _Scene, what: str, often: int) -> str:
 def _one_way(scene: _Scene, ways: list[tuple[str, dict[str, str], str]], task: str) -> Question | None:
     if not ways:
         return None
-    key, names, answer = ways[int(scene.rng.integers(len(ways)))]
+    key, names, answer = scene.one_of(ways)
     return Question(ask(scene.rng, key, **names), answer, task)
 
 

@@ -17,7 +17,7 @@ LEAST_CONTRAST = 170.0
 """Distance (`effects.distance`) of every shape's colour from its background."""
 
 _CELL_SHARE = 0.11
-"""A shape labels every cell of which it covers this share, and always the cell in which most of it lies."""
+"""A shape labels the cells of which it covers this share more than others do, and always one cell."""
 
 _TURN = 14
 _TRIES = 24
@@ -50,9 +50,9 @@ def paint_scene(rng: np.random.Generator, setting: Setting) -> Drawing:
 
 def _base(rng: np.random.Generator) -> Colour:
     style = rng.random()
-    if style < 0.6:
+    if style < 0.45:
         return paper(rng)
-    if style < 0.75:
+    if style < 0.65:
         dark = int(rng.integers(8, 60))
         return dark, dark, min(255, dark + int(rng.integers(0, 30)))
     red, green, blue = any_colour(rng)
@@ -104,13 +104,15 @@ def _labels(shapes: list[Shape], owner: Pixels, setting: Setting) -> CellLabels:
     labels = CellLabels.empty(setting.rows, setting.cols)
     cells = owner.reshape(setting.rows, CELL, setting.cols, CELL)
     covered = np.stack([(cells == number).sum((1, 3)) for number in range(1, len(shapes) + 1)])
+    winner = np.where(covered.max(0) >= _CELL_SHARE * CELL * CELL, covered.argmax(0), -1)
+    free = np.ones(winner.shape, np.int64)
+    for number in covered.sum((1, 2)).argsort():  # the smallest shape first: it has the fewest cells
+        best = int((covered[number] * free).argmax())
+        winner.flat[best], free.flat[best] = number, 0
     names = tuple(COLOURS)
-    winner = covered.argmax(0)
     for number, shape in enumerate(shapes):
-        mine = (winner == number) & (covered[number] >= _CELL_SHARE * CELL * CELL)
-        mine.flat[int(covered[number].argmax())] = True
-        labels.kind[mine] = 1 + KINDS.index(shape.kind)
-        labels.colour[mine] = 1 + names.index(shape.colour)
+        labels.kind[winner == number] = 1 + KINDS.index(shape.kind)
+        labels.colour[winner == number] = 1 + names.index(shape.colour)
     return labels
 
 
