@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PICTURE = "examples/demo.png"
-QUESTION = "What does the display read?"
+QUESTION = "What does the display show, with the unit?"
 GALAGO = str(Path(sys.executable).parent / "galago")
 
 

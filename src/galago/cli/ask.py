@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from galago.cli.options import ConstraintSettings, ModelSettings, PictureSettings, SamplingSettings
@@ -43,21 +44,22 @@ class Settings(ModelSettings, PictureSettings, SamplingSettings, ConstraintSetti
 
 def run(settings: Settings) -> None:
     """Answer in the order of the questions, one after the other."""
-    from galago.cli.output import print_json, refuse_garbage, say, show_stats
+    from galago.cli.output import add_reading, print_json, refuse_garbage, say, show_stats
     from galago.cli.pictures import read_pictures, user_message
 
     sources, questions = settings.pictures_and_questions()
-    options = {**settings.sampling_options(), **settings.constraint_options()}
+    options = {**settings.sampling_options(), **settings.constraint_options(), **settings.picture_options()}
+    began = time.perf_counter()
     pictures = read_pictures(sources, settings.max_picture_pixels)
+    reading_s = time.perf_counter() - began
     model = settings.load()
-    images = [model.encode(picture, **settings.picture_options()) for picture in pictures]
-    if not settings.json:
-        for question in questions:
-            say(model, [user_message(images, question)], options, stats=settings.stats)
-        return
-    answers = [model.ask(images, question, **options) for question in questions]
-    print_json(answers)
-    refuse_garbage(answers)
-    if settings.stats:
-        for answer in answers:
-            show_stats(answer)
+    answers = []
+    for question in questions:
+        answer = say(model, [user_message(pictures, question)], options, silent=settings.json)
+        answers.append(add_reading(answer, reading_s))
+        reading_s = 0.0  # further questions find the pictures read
+        if settings.stats:
+            show_stats(answers[-1])
+    if settings.json:
+        print_json(answers)
+        refuse_garbage(answers)

@@ -13,7 +13,8 @@ from galago.cli.settings import argument, flag
 from galago.errors import GalagoError, UsageError
 
 if TYPE_CHECKING:
-    from galago import EncodedImage, Model
+    from galago import Model
+    from galago.media import Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,9 @@ class Settings(ModelSettings, PictureSettings, SamplingSettings):
 
 def run(settings: Settings) -> None:
     """Answer line by line until the input ends."""
-    options = settings.sampling_options()
+    options = {**settings.sampling_options(), **settings.picture_options()}
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    talk = Conversation(settings.load(), settings.picture_options(), settings.max_picture_pixels)
+    talk = Conversation(settings.load(), settings.max_picture_pixels)
     for source in settings.images:
         talk.add_image(source)
     for line in lines(interactive=interactive):
@@ -51,21 +52,19 @@ class Conversation:
     """What was said so far, and the pictures that wait for the next message."""
 
     model: Model
-    picture_options: dict[str, Any]
     max_picture_pixels: int | None
     messages: list[dict[str, Any]] = field(default_factory=list)
-    waiting: list[EncodedImage] = field(default_factory=list)
+    waiting: list[Picture] = field(default_factory=list)
 
     def add_image(self, source: str) -> None:
-        """Read and encode a picture for the next message."""
+        """Read a picture for the next message."""
         from galago.cli.pictures import read_picture
 
-        picture = read_picture(source, self.max_picture_pixels)
-        self.waiting.append(self.model.encode(picture, **self.picture_options))
+        self.waiting.append(read_picture(source, self.max_picture_pixels))
 
     def take(self, line: str, options: dict[str, Any], *, stats: bool) -> None:
         """One line of the user's: a command, or a message that is answered. What fails is forgotten."""
-        from galago.cli.output import say
+        from galago.cli.output import say, show_stats
         from galago.cli.pictures import user_message
 
         word, _, rest = line.partition(" ")
@@ -77,7 +76,9 @@ class Conversation:
             raise UsageError(f"there is no command {word}", hint="/image FILE, /new or /bye")
         else:
             message = user_message(self.waiting, line)
-            answer = say(self.model, [*self.messages, message], options, stats=stats)
+            answer = say(self.model, [*self.messages, message], options)
+            if stats:
+                show_stats(answer)
             self.messages += [message, {"role": "assistant", "content": answer.text}]
             self.waiting = []
 

@@ -40,7 +40,4 @@ def run(settings: Settings) -> None:
     if not boxes:
         print(f"{settings.what!r} was not found", file=sys.stderr)
     if settings.output is not None:
-        try:
-            media.draw_boxes(picture.pixels, boxes).save(settings.output)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{settings.output} cannot be written: {error}") from error
+        media.save_picture(media.draw_boxes(picture.pixels, boxes), settings.output)

@@ -25,12 +25,12 @@ class Settings:
 
 def run(settings: Settings) -> None:
     """List names of models and of families."""
-    from galago.engine.source import NAMES
+    from galago.engine.source import EMBEDDED
     from galago.models import families
 
     if settings.json:
-        print(json.dumps({"models": NAMES, "families": families()}, ensure_ascii=False))
+        print(json.dumps({"models": EMBEDDED, "families": families()}, ensure_ascii=False))
         return
-    for name, meaning in NAMES.items():
-        print(f"{name}: {meaning}")
+    for name in EMBEDDED:
+        print(f"{name}: comes with the package")
     print(f"a folder with config.json and safetensors files, of the family {' or '.join(families())}")

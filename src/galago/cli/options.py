@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from galago.cli.progress import progress_bar
 from galago.cli.settings import flag, option
 from galago.errors import SchemaError, UsageError
 from galago.types import Weights
@@ -44,13 +45,15 @@ class ModelSettings:
 
         if self.no_cache and self.cache is not None:
             raise UsageError("--cache and --no-cache exclude each other")
-        return load(
-            self.model,
-            threads=self.threads,
-            weights=self.weights,
-            memory=self.memory,
-            cache=False if self.no_cache else self.cache,
-        )
+        with progress_bar("converting weights") as progress:
+            return load(
+                self.model,
+                threads=self.threads,
+                weights=self.weights,
+                memory=self.memory,
+                cache=False if self.no_cache else self.cache,
+                progress=progress,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,9 @@ class PictureSettings:
 
     def picture_options(self) -> dict[str, Any]:
         """What was asked for, as keyword arguments of the verbs."""
-        return given(self, PictureSettings)
+        options = given(self, PictureSettings)
+        options.pop("max_picture_pixels", None)  # a matter of reading the file, not of the model
+        return options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +91,7 @@ class SamplingSettings:
         """What was asked for, as keyword arguments; refuses rules that temperature 0 never asks."""
         options = given(self, SamplingSettings)
         if not options.get("temperature"):
-            for name in ("top_k", "top_p", "min_p", "seed"):
+            for name in ("top_k", "top_p", "min_p"):
                 if name in options:
                     raise UsageError(
                         f"{spelling(name)} has no effect at temperature 0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from galago.errors import GarbageError
@@ -16,24 +17,36 @@ if TYPE_CHECKING:
 
 
 def say(
-    model: Model, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, stats: bool = False
+    model: Model, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, silent: bool = False
 ) -> Answer:
-    """Print the answer, as it comes on a terminal; raises GarbageError where it is garbage."""
-    stream = model.stream(messages, **options)
-    live = sys.stdout.isatty()
-    with stream:
+    """Answer, and print it unless `silent`: as it comes on a terminal, whole elsewhere.
+
+    Raises GarbageError, unless `silent`, where the answer is garbage.
+    """
+    live = sys.stdout.isatty() and not silent
+    with model.stream(messages, **options) as stream:
         for piece in stream:
             if live:
                 print(piece, end="", flush=True)
-    answer = stream.answer
+        answer = stream.answer
     if live:
         print()
-    refuse_garbage([answer])
-    if not live:
-        print(answer.text, flush=True)
-    if stats:
-        show_stats(answer)
+    if not silent:
+        refuse_garbage([answer])
+        if not live:
+            print(answer.text, flush=True)
     return answer
+
+
+def add_reading(answer: Answer, seconds: float) -> Answer:
+    """The answer with the time in which its pictures were read: for a command the request begins with it."""
+    times = answer.timings
+    more = {
+        name: value + seconds
+        for name in ("image_s", "first_token_s", "total_s")
+        if (value := getattr(times, name)) is not None
+    }
+    return replace(answer, timings=replace(times, **more))
 
 
 def print_json(answers: Sequence[Answer]) -> None:
@@ -46,13 +59,12 @@ def print_json(answers: Sequence[Answer]) -> None:
 
 def refuse_garbage(answers: Sequence[Answer]) -> None:
     """Raise GarbageError where an answer is garbage."""
+    from galago.engine.guard import GARBAGE_HINT
+
     for answer in answers:
         if answer.finish_reason == "garbage":
             why = answer.notes[-1] if answer.notes else "the model repeats itself or computes no numbers"
-            raise GarbageError(
-                f"{answer.model} gave no answer: {why}",
-                hint="other weights (--weights f32), or --repetition-penalty 1.1",
-            )
+            raise GarbageError(f"{answer.model}: {why}", hint=GARBAGE_HINT)
 
 
 def show_stats(answer: Answer) -> None:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from galago import media
 from galago.errors import UsageError
-
-if TYPE_CHECKING:
-    from galago import EncodedImage
-    from galago.media import Picture
+from galago.media import Picture, PictureLimits
 
 
 def read_picture(source: str, max_pixels: int | None) -> Picture:
     """The picture of a file, a URL or stdin (-); what its reader remarks goes to stderr."""
-    from galago.media import PictureLimits, read_picture
-
     limits = PictureLimits() if max_pixels is None else replace(PictureLimits(), max_pixels=max_pixels)
-    picture = read_picture(source, limits=limits)
+    picture = media.read_picture(source, limits=limits)
     for note in picture.notes:
         print(f"note: {source}: {note}", file=sys.stderr)
     return picture
@@ -32,7 +28,7 @@ def read_pictures(sources: Sequence[str], max_pixels: int | None) -> list[Pictur
     return [read_picture(source, max_pixels) for source in sources]
 
 
-def user_message(images: Sequence[EncodedImage], text: str) -> dict[str, Any]:
+def user_message(images: Sequence[Picture], text: str) -> dict[str, Any]:
     """Pictures and then the text, as one message."""
     pictures = [{"type": "image", "image": image} for image in images]
     return {"role": "user", "content": [*pictures, {"type": "text", "text": text}]}

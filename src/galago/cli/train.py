@@ -25,14 +25,19 @@ class Settings:
     )
     seed: int = option("Decides the first weights and every picture.", default=0, metavar="N")
     device: str = option("Where torch computes: cpu or cuda.", default="cpu", metavar="DEVICE")
-    threads: int | None = option("Threads of torch.", metavar="N")
+    processes: int | None = option(
+        "Processes that share the work; by default one for each core.", metavar="N"
+    )
     fonts: Literal["full", "minimal"] = option("minimal: whatever font this machine has.", default="full")
 
 
 def run(settings: Settings) -> None:
     """Train until the time is over."""
+    from galago import device
+
     try:
         from galago.train import nano
+        from galago.train.settings import Settings as TrainSettings
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -40,14 +45,14 @@ def run(settings: Settings) -> None:
             "training needs torch, which is not installed", hint="pip install 'galago[train]'"
         ) from error
     progress = nano.train(
-        nano.Settings(
+        TrainSettings(
             out=settings.out,
             minutes=settings.minutes,
             resume=settings.resume,
             stage=settings.stage,
             seed=settings.seed,
             device=settings.device,
-            threads=settings.threads,
+            processes=settings.processes or device.machine().cores,
             fonts=settings.fonts,
         )
     )
