@@ -1,6 +1,6 @@
 """The golden files are what the named version of `transformers` computes today on this machine.
 
-Sampled logits agree to 1e-4 of the largest one, as in test_parity: another build of torch sums in another order.
+Sampled logits agree to 1e-4 of the largest, as in test_parity: another torch may sum in another order.
 """
 
 import pytest
