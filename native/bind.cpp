@@ -61,6 +61,7 @@ public:
             refuse(std::string(name) + (writable ? " is not a writable array" : " is not an array"));
         }
         try {
+            check(reinterpret_cast<uintptr_t>(view_.buf) % alignof(T) == 0, name_ + " is not aligned in memory");
             const std::string codes = Format<T>::codes;
             const bool right = view_.format != nullptr && view_.itemsize == sizeof(T) &&
                                view_.format[0] != 0 && view_.format[1] == 0 &&
@@ -69,7 +70,6 @@ public:
                              (view_.format != nullptr ? view_.format : "unknown"));
             check(axes < 0 || view_.ndim == axes,
                   name_ + " must have " + std::to_string(axes) + " axes, not the shape " + shape());
-            check(reinterpret_cast<uintptr_t>(view_.buf) % alignof(T) == 0, name_ + " is not aligned in memory");
         } catch (...) {
             PyBuffer_Release(&view_);
             throw;

@@ -1,6 +1,11 @@
 // The vector trait on AVX-512: 16 floats, and int8 dot products by VNNI.
 #pragma once
 
+#if defined(__GNUC__) && !defined(__clang__)
+// The AVX-512 headers of GCC 12 start from variables that they leave uninitialised on purpose.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "kernels.h"

@@ -1,0 +1,181 @@
+// Runs every kernel of every instruction set that this machine offers, on exactly sized memory, against the generic
+// kernels. Built with the sanitizers, so that a read or write beside an array ends the program. Shapes have every
+// kind of remainder; memory is not aligned beyond its type.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "ops.h"
+#include "pool.h"
+
+using namespace galago;
+
+namespace {
+
+std::mt19937 generator(5);
+int failures = 0;
+
+// Values that begin one element after an allocation's start, so that vectors are not aligned by accident.
+template <class T>
+class Block {
+public:
+    explicit Block(int64_t count) : memory_(static_cast<size_t>(count) + 1) {}
+    T* data() { return memory_.data() + 1; }
+    int64_t size() const { return static_cast<int64_t>(memory_.size()) - 1; }
+    T& operator[](int64_t i) { return memory_[static_cast<size_t>(i) + 1]; }
+
+private:
+    std::vector<T> memory_;
+};
+
+Block<float> random_floats(int64_t count) {
+    Block<float> block(count);
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < count; ++i) block[i] = normal(generator);
+    return block;
+}
+
+Block<uint8_t> random_bytes(int64_t count) {
+    Block<uint8_t> block(count);
+    for (int64_t i = 0; i < count; ++i) block[i] = static_cast<uint8_t>(generator());
+    return block;
+}
+
+// Finite float16 of magnitude 2^-7 .. 1.
+Block<uint16_t> random_halves(int64_t count) {
+    Block<uint16_t> block(count);
+    for (int64_t i = 0; i < count; ++i)
+        block[i] = static_cast<uint16_t>((generator() & 0x83FFU) | ((8U + generator() % 7U) << 10U));
+    return block;
+}
+
+void compare(const std::string& what, Block<float>& got, Block<float>& want, double tolerance) {
+    double scale = 1e-6, error = 0;
+    for (int64_t i = 0; i < want.size(); ++i) scale = std::fmax(scale, std::fabs(want[i]));
+    for (int64_t i = 0; i < want.size(); ++i) error = std::fmax(error, std::fabs(double{got[i]} - want[i]));
+    if (error <= tolerance * scale) return;
+    std::printf("%s: error %g of %g\n", what.c_str(), error, scale);
+    ++failures;
+}
+
+struct Machines {
+    const Kernels& tested;
+    Pool& pool;
+    ops::Place here() const { return {pool, tested}; }
+    ops::Place judge() const { return {pool, *available_kernels().tables[0]}; }
+    std::string name(const char* kernel) const { return std::string(tested.name) + " " + kernel; }
+};
+
+template <class F>
+void both(const Machines& m, const char* kernel, int64_t outputs, double tolerance, const F& run) {
+    Block<float> got(outputs), want(outputs);
+    run(m.here(), got.data());
+    run(m.judge(), want.data());
+    compare(m.name(kernel), got, want, tolerance);
+}
+
+void dense_products(const Machines& m) {
+    for (const int64_t tokens : {0, 1, 3, 8, 9, 31}) {
+        for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {7, 33}, {35, 270}, {64, 64}}) {
+            auto x = random_floats(tokens * cols), weight = random_floats(rows * cols), bias = random_floats(rows);
+            auto halves = random_halves(rows * cols);
+            both(m, "linear_f32", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
+                ops::linear(place, DenseProduct<float>{{x.data(), cols}, weight.data(), bias.data(), y, tokens, rows, cols});
+            });
+            both(m, "linear_bf16", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
+                ops::linear(place, DenseProduct<uint16_t>{{x.data(), cols}, halves.data(), nullptr, y, tokens, rows, cols});
+            });
+        }
+    }
+}
+
+void packed_products(const Machines& m) {
+    for (const int bits : {4, 8}) {
+        for (const int64_t group : {32, 64, 128}) {
+            for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}}) {
+                PackedMatrix w{nullptr, nullptr, nullptr, rows, cols, group, bits};
+                auto codes = random_bytes(w.panels() * w.panel_bytes());
+                auto scales = random_halves(w.panels() * w.groups() * panel_rows);
+                auto offsets = random_halves(w.panels() * w.groups() * panel_rows);
+                w.codes = codes.data();
+                w.scales = scales.data();
+                w.offsets = offsets.data();
+                for (const int64_t tokens : {0, 1, 2, 13, 40}) {
+                    auto x = random_floats(tokens * cols), bias = random_floats(rows);
+                    both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
+                        ops::linear(place, {x.data(), cols}, tokens, w, bias.data(), y);
+                    });
+                }
+                Block<float> row(cols);
+                for (int64_t n = 0; n < rows; ++n) m.tested.embed_packed(w, n, row.data());
+            }
+        }
+    }
+}
+
+void passes(const Machines& m) {
+    for (const int64_t cols : {1, 7, 16, 33, 130}) {
+        const int64_t tokens = 5, heads = 3;
+        auto x = random_floats(tokens * cols), weight = random_floats(cols), bias = random_floats(cols);
+        both(m, "rms_norm", tokens * cols, 1e-5, [&](const ops::Place& place, float* y) {
+            ops::rms_norm(place, {{x.data(), cols}, weight.data(), nullptr, y, cols, 1e-6F}, tokens);
+        });
+        both(m, "layer_norm", tokens * cols, 1e-4, [&](const ops::Place& place, float* y) {
+            ops::layer_norm(place, {{x.data(), cols}, weight.data(), bias.data(), y, cols, 1e-6F}, tokens);
+        });
+        for (const auto kind : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu})
+            both(m, "activate", x.size(), 1e-6, [&](const ops::Place& place, float* y) {
+                ops::activate(place, kind, x.data(), y, x.size());
+            });
+        auto up = random_floats(x.size());
+        both(m, "silu_mul", x.size(), 1e-6, [&](const ops::Place& place, float* y) {
+            ops::silu_mul(place, x.data(), up.data(), y, x.size());
+        });
+        auto turned = random_floats(tokens * heads * 2 * cols), cos = random_floats(tokens * cols);
+        const int64_t size = 2 * cols;
+        both(m, "rotate", turned.size(), 1e-6, [&](const ops::Place& place, float* y) {
+            ops::rotate(place, {{turned.data(), heads * size, size}, cos.data(), cos.data(), {y, heads * size, size}, heads, size}, tokens);
+        });
+        if (!ops::is_finite(m.here(), x.data(), x.size())) ++failures;
+        x[x.size() - 1] = INFINITY;
+        if (ops::is_finite(m.here(), x.data(), x.size())) ++failures;
+    }
+}
+
+void attention(const Machines& m) {
+    struct Case {
+        int64_t tokens, keys, heads, kv_heads, size;
+        bool causal;
+    };
+    for (const Case& c : {Case{1, 1, 1, 1, 3, true}, {1, 67, 4, 2, 8, true}, {19, 83, 6, 2, 17, true}, {70, 70, 2, 2, 40, false}}) {
+        auto q = random_floats(c.tokens * c.heads * c.size);
+        auto k = random_floats(c.keys * c.kv_heads * c.size), v = random_floats(c.keys * c.kv_heads * c.size);
+        const std::vector<int32_t> bounds{0, 5, 5, 64, 70};
+        const ops::Segments segments = c.causal ? ops::Segments{nullptr, 1} : ops::Segments{bounds.data(), 4};
+        both(m, "attention", q.size(), 1e-5, [&](const ops::Place& place, float* y) {
+            const int64_t token = c.heads * c.size, key = c.kv_heads * c.size;
+            const Attention a{{q.data(), token, c.size}, {k.data(), key, c.size}, {v.data(), key, c.size}, {y, token, c.size}, c.heads, c.kv_heads, c.size};
+            ops::attention(place, a, c.tokens, c.keys, c.causal, segments);
+        });
+    }
+}
+
+}  // namespace
+
+int main() {
+    Pool pool(3);
+    const KernelList list = available_kernels();
+    for (int i = 0; i < list.count; ++i) {
+        const Machines machines{*list.tables[i], pool};
+        dense_products(machines);
+        packed_products(machines);
+        passes(machines);
+        attention(machines);
+        std::printf("%s: done\n", machines.tested.name);
+    }
+    return failures == 0 ? 0 : 1;
+}

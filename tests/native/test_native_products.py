@@ -1,0 +1,108 @@
+"""Products and embeddings: every weight, instruction set and awkward shape against the numpy definition."""
+
+import numpy as np
+import pytest
+
+from galago import kernels, packing
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+TOKENS = [0, 1, 3, 9, 17]
+SHAPES = [(1, 1), (5, 31), (16, 64), (19, 100), (50, 300)]  # rows, columns
+
+
+def dense(weight, kind):
+    return packing.to_bf16(weight) if kind == "bf16" else weight
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["f32", "bf16"])
+def test_dense_products(random, agrees, kind, shape, tokens):
+    weight, x, bias = dense(random(*shape), kind), random(tokens, shape[1]), random(shape[0])
+    agrees(lambda: kernels.linear(x, weight, bias), terms=shape[1])
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", [(bits, group) for bits in (4, 8) for group in (32, 64, 128)])
+def test_packed_products(random, agrees, form, shape, tokens):
+    weight, x, bias = packing.pack(random(*shape), *form), random(tokens, shape[1]), random(shape[0])
+    agrees(lambda: kernels.linear(x, weight, bias), terms=shape[1])
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_many_tokens_with_wide_rows_are_cut_into_chunks(random, agrees, bits):
+    weight, x = packing.pack(random(17, 9000), bits), random(130, 9000)
+    agrees(lambda: kernels.linear(x, weight), terms=9000)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_the_largest_codes_and_activations_do_not_saturate(agrees, bits):
+    weight = packing.pack(np.tile(np.array([0, 255], np.float32), (16, 64)), bits)
+    x = np.tile(np.array([[-1, 1], [1, -1], [1, 1], [-1, -1]], np.float32), (1, 64))
+    agrees(lambda: kernels.linear(x, weight), terms=128)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_every_code_meets_every_sign(random, agrees, bits):
+    rows = np.arange(256, dtype=np.float32).repeat(32).reshape(64, 128) % 2**bits
+    rows[:, 0], rows[:, 1] = 0, 2**bits - 1
+    x = np.sign(random(7, 128)) * np.array([[1.0, 0.5] * 64], np.float32)
+    agrees(lambda: kernels.linear(x, packing.pack(rows, bits, 128)), terms=128)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_zero_groups_of_weights_and_activations_give_zero(random, bits):
+    weight, x = random(18, 96), random(3, 96)
+    weight[:, 32:64] = 0
+    x[:, :32] = x[:, 64:] = 0
+    np.testing.assert_array_equal(kernels.linear(x, packing.pack(weight, bits)), 0)
+
+
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q4", "q8"])
+def test_a_nan_spoils_its_token_and_no_other(random, kind):
+    weight, x = random(18, 96), random(12, 96)
+    x[4, 40] = np.nan
+    packed = packing.pack(weight, int(kind[1])) if kind[0] == "q" else dense(weight, kind)
+    got = kernels.linear(x, packed)
+    assert np.isnan(got[4]).all()
+    assert np.isfinite(np.delete(got, 4, axis=0)).all()
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(8, 0.02), (4, 0.12)])
+@pytest.mark.parametrize("where", ["weights", "activations"])
+def test_packed_products_stay_close_when_some_channels_are_outliers(random, bits, tolerance, where):
+    weight, x = random(64, 512), random(9, 512)
+    {"weights": weight, "activations": x}[where][:, ::97] *= 100
+    want = x.astype(np.float64) @ weight.T
+    got = kernels.linear(x, packing.pack(weight, bits))
+    assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("kind", ["f32", "q8"])
+def test_rows_of_a_wider_array_are_read_in_place(random, agrees, kind):
+    weight, wide = random(20, 64), random(11, 200)
+    packed = packing.pack(weight, 8) if kind == "q8" else weight
+    agrees(lambda: kernels.linear(wide[:, 64:128], packed), terms=64)
+
+
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q4", "q8"])
+@pytest.mark.parametrize("ids", [[], [0], [39, 0, 17, 17, 5]])
+def test_embedding_takes_rows_exactly(random, kind, ids):
+    weight = random(40, 72)
+    packed = packing.pack(weight, int(kind[1])) if kind[0] == "q" else dense(weight, kind)
+    got = kernels.embed(packed, np.array(ids, np.int32))
+    np.testing.assert_allclose(got, packing.to_dense(packed)[np.array(ids, int)], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q4", "q8"])
+def test_the_number_of_threads_changes_no_bit(random, kind):
+    weight, x = random(150, 700), random(33, 700)
+    packed = packing.pack(weight, int(kind[1])) if kind[0] == "q" else dense(weight, kind)
+    results = []
+    for threads in (1, 2, 3):
+        with kernels.using(threads=threads):
+            results.append(kernels.linear(x, packed))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
