@@ -135,6 +135,10 @@ def test_a_cell_labels_at_most_six_characters_and_nothing_outside():
     assert bytes(labels.characters.flat).replace(b"\0", b"") == b"aaaaaa"
 
 
+def test_every_recipe_has_its_own_number():
+    assert len({recipe.number for recipe in drawing.RECIPES.values()}) == len(drawing.RECIPES)
+
+
 def test_refuses_what_it_cannot_draw():
     with pytest.raises(UsageError, match="no recipe"):
         drawing.draw("poem", 0)

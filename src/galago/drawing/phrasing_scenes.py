@@ -158,6 +158,10 @@ SCENES: dict[str, tuple[str, ...]] = {
         "Detect the {whats} and return their boxes as JSON.",
         "Box every {what} in the image.",
         "List the boxes of all {whats}.",
+        "Locate {whats} and output the bounding boxes in JSON format.",
+        "Locate the {whats} and output the bounding boxes in JSON format.",
+        "Locate {what} and output the bounding boxes in JSON format.",
+        "Locate every {what} and output the bounding boxes in JSON format.",
     ),
     "box.one": (
         "Find the {what}.",
@@ -168,6 +172,9 @@ SCENES: dict[str, tuple[str, ...]] = {
         "Where exactly is the {what}? Answer with a box.",
         "Draw a box around the {what}.",
         "Return the box of the {what}.",
+        "Locate {what} and output the bounding boxes in JSON format.",
+        "Locate the {what} and output the bounding boxes in JSON format.",
+        "Locate the {what} and output its bounding box in JSON format.",
     ),
     "caption": (
         "Describe the picture.",

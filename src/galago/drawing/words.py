@@ -18,7 +18,8 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 _CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # as on number plates: no I, no O
-_ALIKE = set("IlO|")
+_ALIKE = set("IlOo")
+"""Letters that some font draws like another character; without a word around them nobody can tell."""
 _SCALELESS = set("cosvwxz")
 """Letters whose capitals differ from them in size alone."""
 _ONSETS = _split(
@@ -30,7 +31,7 @@ _CODAS = (
 )
 _MONTHS = _split("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec")
 _ENDINGS = _split("com org net io de eu co.uk dev info")
-_UNITS = _split("kg g mg km m cm mm l ml V A W kW Hz GB MB s min h pcs C bar")
+_UNITS = _split("kg g mg km m cm mm L ml V A W kW Hz GB MB s min h pcs C bar")
 
 _CODE_PATTERNS = (
     "AA-9999", "AA 999", "AAA-999", "A9A 9AA", "99-AA-99", "AA99 AAA", "999-999", "AAA999", "9AAA999",
@@ -147,7 +148,7 @@ def passage(rng: np.random.Generator, longest: int) -> str:
         if len(text) + 1 + len(following) > longest:
             break
         text = f"{text} {following}"
-    if style < 0.2:
+    if style < 0.2 and not any(character.isdigit() for character in text):
         text = text[0].upper() + text[1:].lower()
     elif style > 0.9:
         text = text.upper()
