@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def _summaries(group: click.Group, context: click.Context) -> Iterator[tuple[str
 def _command_section(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"## galago {context.info_name}"
     yield ""
-    yield from (command.help or "").strip().splitlines()
+    yield from inspect.cleandoc(command.help or "").splitlines()
     yield ""
     yield f"    {context.command_path} {' '.join(command.collect_usage_pieces(context))}"
     arguments = [p for p in command.params if isinstance(p, click.Argument)]
@@ -71,17 +72,26 @@ def _row(parameter: click.Option, context: click.Context) -> tuple[str, ...]:
 
 def support_page() -> str:
     """docs/support.md: model families, weights, picture formats."""
-    from galago import media, models
+    from galago import models
     from galago.cli.models import WEIGHTS
+    from galago.media.signatures import FORMATS
 
     families = ((f"`{name}`", ", ".join(models.family(name).aliases)) for name in models.families())
     lines = [MADE, "", "# What is supported", "", "## Model families", ""]
     lines += ["The `model_type` in a checkpoint's `config.json` decides.", ""]
-    lines += table(("model_type", "also found as"), families)
+    lines += table(("model_type", "aliases"), families)
     lines += ["", "## Weights", ""]
     lines += table(("name", "meaning"), ((f"`{name}`", text) for name, text in WEIGHTS.items()))
-    lines += ["", "## Pictures", ""]
-    lines += table(("format", "remark"), media.FORMATS.items())
+    lines += [
+        "",
+        "## Pictures",
+        "",
+        f"{', '.join(FORMATS)}. Of several frames the first is taken, and that is said.",
+    ]
+    lines += [
+        "The camera's orientation is applied; transparent parts are on white; grey, palette, CMYK and 16-bit"
+    ]
+    lines += ["pictures become RGB. Other formats are refused by name."]
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RUN = 6  # lines; shorter runs are how Python looks
-CAP = 0
+CAP = 2  # the signature of `__exit__`
 
 
 def lines(path):

@@ -6,24 +6,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from galago.cli.settings import argument, option
+from galago.errors import UsageError
 from galago.types import Weights
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Write a model with other weights, in the layout that the kernels read."""
+    """Write a model with other weights, in the layout that the kernels read.
+
+    With --report the new model is compared with the original on pictures: how far the distribution of the
+    next token moves, how often another token wins, and which layer suffers most.
+    """
 
     source: str = argument("SRC", "Name or folder of the model.")
     target: Path = argument("DST", "Folder to write; it must not exist yet.")
     weights: Weights = option("What the weights become.", required=True)
     group: int = option("Columns that share a scale; a multiple of 32.", default=32, metavar="N")
+    report: tuple[Path, ...] = option(
+        "A picture, or a folder of pictures, to compare both models on.", default=(), metavar="PICTURE"
+    )
+
+    def pictures(self) -> list[Path]:
+        """The pictures to compare on; raises UsageError for a folder without any."""
+        found: list[Path] = []
+        for path in self.report:
+            inside = [path]
+            if path.is_dir():
+                inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise UsageError(f"{path} holds no pictures ({', '.join(SUFFIXES)})")
+            found += inside
+        return found
 
 
 def run(settings: Settings) -> None:
-    """Convert, and say what it saved."""
+    """Convert, say what it saved, and what it cost where that was asked."""
     from galago.cli.progress import progress_bar
     from galago.compress import convert
 
+    pictures = settings.pictures()
     with progress_bar("converting") as progress:
         done = convert(
             settings.source,
@@ -34,3 +57,9 @@ def run(settings: Settings) -> None:
         )
     share = done.bytes_after / done.bytes_before
     print(f"{done.folder}: {done.bytes_after / 1e6:.1f} MB of weights, {share:.0%} of the original")
+    if pictures:
+        from galago.compress.distortion import measure_distortion
+
+        with progress_bar("comparing") as progress:
+            report = measure_distortion(settings.source, settings.target, pictures, progress=progress)
+        print(report.table())
