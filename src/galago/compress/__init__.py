@@ -4,5 +4,6 @@ What the bits of a packed weight mean is said in `packing`; how files spell them
 """
 
 from galago.compress.conversion import Conversion, convert
+from galago.compress.distortion import QUESTIONS, Distortion, measure_distortion
 
-__all__ = ["Conversion", "convert"]
+__all__ = ["QUESTIONS", "Conversion", "Distortion", "convert", "measure_distortion"]
