@@ -43,12 +43,18 @@ class Checkpoint:
     config: ModelConfig
     tensors: tuple[Tensor, ...]
     stored: Mapping[str, StoredTensor]
-    is_packed: bool
+    packed_as: Weights | None
+    """What Galago's own file was packed as; None for a Hugging Face folder."""
 
     @property
     def folder(self) -> Path:
         """Where the model is."""
         return self.source.folder
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the folder is one of Galago's own, with our names and packed layouts."""
+        return self.packed_as is not None
 
     @cached_property
     def spelling(self) -> Mapping[str, tuple[str, ...]]:
@@ -71,6 +77,8 @@ class Checkpoint:
                 f" {self.family.model_type} does not have",
                 hint="is config.json the one that belongs to these weights?",
             )
+        for part in sorted(known - self.stored.keys()):
+            raise WeightError(f"{self.folder} lacks the tensor {part!r}", hint="convert the model again")
         return found
 
     def _spelled(self, tensor: Tensor) -> tuple[str, ...]:
@@ -118,7 +126,9 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> Weights:
-        """The kind that most of the file's bytes have."""
+        """What the file was packed as, else the kind that most of its bytes have."""
+        if self.packed_as:
+            return self.packed_as
         sizes: dict[Weights, int] = {}
         for tensor in self.tensors:
             kind = self.kind(tensor)
@@ -190,8 +200,8 @@ def open_checkpoint(source: StrPath) -> Checkpoint:
     config: Any = of_family.parse_config(values)
     stored = open_folder(found.folder)
     single = found.folder / SINGLE_FILE
-    is_packed = single.exists() and packed.check_version(read_metadata(single), str(single))
-    return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, is_packed)
+    packed_as = packed.packed_as(read_metadata(single), str(single)) if single.exists() else None
+    return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, packed_as)
 
 
 def _kind_of(weight: Weight) -> Weights:

@@ -144,7 +144,7 @@ class Generation:
         self.text += passed
         if stopped:
             self.finish_reason = "stop"
-        elif self._guard.looping and len(self.tokens) >= self._params.min_tokens:
+        elif self._guard.looping and len(self.tokens) > self._params.min_tokens:
             self._finish("garbage", "the model repeats itself without end")
         elif is_last or len(self.tokens) >= self._most:
             self._finish("stop" if is_last else "length")

@@ -9,7 +9,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -30,18 +30,26 @@ def metadata(weights: Weights) -> dict[str, str]:
     return {KEY: VERSION, "weights": weights}
 
 
-def check_version(stored: Mapping[str, str], where: str) -> bool:
-    """Whether metadata are those of Galago's own file; raises WeightError for a later version."""
-    version = stored.get(KEY)
-    if version not in (None, VERSION):
+def packed_as(stored: Mapping[str, str], where: str) -> Weights | None:
+    """What the weights of Galago's own file were packed as, by its metadata; None for another's file.
+
+    Raises WeightError for a version or a kind that is not known here.
+    """
+    version, kind = stored.get(KEY), stored.get("weights")
+    if version is None:
+        return None
+    if version != VERSION or kind not in get_args(Weights):
         raise WeightError(
-            f"{where} is a packed file of version {version}; this Galago reads version {VERSION}"
+            f"{where} is a packed file of version {version} with {kind} weights; this Galago reads version"
+            f" {VERSION} with {', '.join(get_args(Weights))}",
+            hint="convert the original model again",
         )
-    return version is not None
+    found: Weights = kind  # type: ignore[assignment]
+    return found
 
 
 def specs(name: str, shape: tuple[int, ...], kind: Weights, group: int) -> dict[str, TensorSpec]:
-    """The tensors of one parameter, to plan a file before its arrays exist; q4 and q8 take [rows, columns]."""
+    """The tensors of one parameter, to plan a file before its arrays exist; q4 and q8 want a matrix."""
     if kind in ("f32", "bf16"):
         return {name: TensorSpec(kind.upper(), shape)}
     rows, columns = shape
@@ -77,13 +85,10 @@ def spelled(names: Mapping[str, StoredTensor], name: str) -> tuple[str, ...]:
 def packed_weight(
     names: Mapping[str, StoredTensor], parts: tuple[str, ...], shape: tuple[int, int]
 ) -> PackedWeight:
-    """The packed matrix [rows, columns] stored in three tensors; nothing is copied.
+    """The packed matrix [rows, columns] stored in three tensors, which must all be there; nothing is copied.
 
-    Raises WeightError when a part is missing or the parts do not fit the shape.
+    Raises WeightError when the parts do not fit the shape.
     """
-    missing = [part for part in parts if part not in names]
-    if missing:
-        raise WeightError(f"the packed tensor {missing[0]!r} is missing")
     codes, scales, offsets = (names[part].array for part in parts)
     kind = parts[0].split(".")[-2]
     if codes.ndim != 4 or scales.ndim != 3 or not scales.size:

@@ -206,7 +206,7 @@ class Model:
         return _sound(self.engine.answer([request])[0])
 
 
-def _messages(image: Any, question: str) -> list[dict[str, Any]]:
+def _messages(image: Any, question: Any) -> list[dict[str, Any]]:
     """One user turn: the pictures, then the question."""
     if not isinstance(question, str) or not question.strip():
         raise UsageError(f"the question is {question!r}; a text is needed")
