@@ -56,7 +56,7 @@ def test_bf16_is_the_nearest_bf16(checkpoint, tmp_path):
     ],
 )
 @pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
-def test_the_configuration_says_what_the_weights_are(checkpoint, tmp_path, held, wanted, said, key):  # noqa: PLR0917
+def test_the_configuration_says_what_the_weights_are(checkpoint, tmp_path, held, wanted, said, key):
     source = checkpoint("qwen2_5_vl", naming={"torch_dtype": "hub", "dtype": "resaved"}[key], dtype=held)
     export(source, tmp_path / "out", dtype=wanted)
     before, after = (json.loads((at / "config.json").read_text()) for at in (source, tmp_path / "out"))
