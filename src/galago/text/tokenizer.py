@@ -45,7 +45,7 @@ class Tokenizer:
         }
         """Spelling -> id of every special token."""
         self._special_ids = frozenset(self.special_tokens.values())
-        self.vocab_size: int = max(backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        self.vocab_size: int = max([backend.get_vocab_size(with_added_tokens=True), *(n + 1 for n in added)])
         """The highest id and one. A model's embedding may have more rows."""
 
     @classmethod
