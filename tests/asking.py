@@ -22,6 +22,13 @@ def greedy_tokens(model: Model, messages: Sequence[dict[str, Any]], count: int) 
         return list(stream._job.generation.tokens)
 
 
+def answer_tokens(model: Model, messages: Sequence[dict[str, Any]], count: int) -> list[int]:
+    """The tokens of the greedy answer, without its end, at most `count`."""
+    with model.stream(messages, max_tokens=count) as stream:
+        assert stream.answer.finish_reason in {"length", "stop"}
+        return list(stream._job.generation.tokens)
+
+
 def prompt_ids(model: Model, messages: Sequence[dict[str, Any]]) -> np.ndarray:
     """The ids of a prompt, every placeholder repeated."""
     with model.stream(messages, max_tokens=1) as stream:

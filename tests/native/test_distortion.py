@@ -93,6 +93,7 @@ def test_every_answer_is_in_the_report_and_progress_counts_them(checkpoint, tmp_
     assert [one.picture for one in report.answers] == ["picture 1", "picture 1", "picture 2", "picture 2"]
     assert report.tokens == sum(one.tokens for one in report.answers)
     assert min(one.kl for one in report.answers) <= report.kl <= report.kl_worst
+    assert report.kl_worst == max(one.kl_worst for one in report.answers)
     assert 0 <= report.top1 <= 1
 
 
