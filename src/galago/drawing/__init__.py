@@ -37,7 +37,7 @@ __all__ = [
     "draw",
 ]
 
-_MODULES = ("scenes", "printed", "displays", "documents")
+_MODULES = ("scenes", "printed", "displays", "documents", "labels", "signs")
 
 
 def _recipes() -> dict[str, Recipe]:

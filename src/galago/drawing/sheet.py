@@ -90,7 +90,7 @@ class Sheet:
         """Writes a line whose baseline begins, is centred or ends (`align`) at (x, y)."""
         share = {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
         left = at[0] - share * kind.width(text) if share else at[0]
-        self.glyphs += kind.set_line(self.image, (left, at[1]), text, ink)
+        self.glyphs += kind.set_line(self.pen, (left, at[1]), text, ink)
 
     def stamp(
         self, at: tuple[float, float], mask: Image.Image, placed: Iterable[Placed], colour: Colour
