@@ -55,11 +55,11 @@ def write_checkpoint(
 ) -> Path:
     """Write one checkpoint into an existing folder and return the folder.
 
-    `naming` is "hub" (flat config, `model.layers`, `visual.blocks`) or "resaved" (as `transformers` 5 saves:
-    nested config, `model.language_model`, `model.visual`, processor_config.json, chat_template.jinja). `tied`
+    `naming` is "hub" (flat config, `model.layers`, `visual.blocks`), "resaved" (as `transformers` 5 can save:
+    nested config, `model.language_model`, `model.visual`, processor_config.json, chat_template.jinja) or
+    "both" (as 4.52 to 4.57 save: published names, the decoder's settings at the root and nested). `tied`
     shares the output matrix with the embedding; by default Qwen2.5-VL does (as the 3B does) and Qwen2-VL does
-    not (as the 7B does not). `outlier` multiplies a few
-    channels, as Qwen2-type models have them.
+    not (as the 7B does not). `outlier` multiplies a few channels, as Qwen2-type models have them.
     """
     tied = family == "qwen2_5_vl" if tied is None else tied
     config = hub_config(family, tied=tied, dtype=dtype)
@@ -68,7 +68,9 @@ def write_checkpoint(
         config = resaved_config(config)
         tensors = {resaved_name(name): tensor for name, tensor in tensors.items()}
         _write_json(folder / "processor_config.json", _processor_config(family))
-    else:
+    elif naming == "both":
+        config = doubled_config(config)
+    if naming != "resaved":
         _write_json(folder / "preprocessor_config.json", _preprocessor_config(family))
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", _generation_config())
@@ -165,6 +167,25 @@ def resaved_config(flat: dict[str, Any]) -> dict[str, Any]:
         "vision_config": vision,
         "transformers_version": "5.23.0",
     }
+
+
+def doubled_config(flat: dict[str, Any]) -> dict[str, Any]:
+    """The same configuration as `transformers` 4.52 to 4.57 write it: flat, with a second copy nested."""
+    text = {key: value for key, value in flat.items() if key not in ("vision_config", "tie_word_embeddings")}
+    text |= {
+        "model_type": f"{flat['model_type']}_text",
+        "layer_types": ["full_attention"] * flat["num_hidden_layers"],
+        "image_token_id": None,
+        "video_token_id": None,
+        "rope_scaling": {**flat["rope_scaling"], "type": "default", "rope_type": "default"},
+        "sliding_window": None,
+    }
+    vision = flat["vision_config"] | {
+        "in_channels": 3,
+        "initializer_range": 0.02,
+        "model_type": flat["model_type"],
+    }
+    return flat | {"text_config": text, "vision_config": vision}
 
 
 def resaved_name(name: str) -> str:

@@ -56,7 +56,7 @@ def check(folder, source):
     assert not any(theirs.load()[1].values())
     with galago.load(source, weights="f32", cache=False) as model:
         ends = model.engine.model.end_ids
-        for case in CASES:
+        for case in (CASES[0], CASES[-3], CASES[-1]):  # text, two pictures, a picture and a video
             assert prompt_ids(model, case.messages).tolist() == theirs.prompt(case).ids.tolist()
             assert relative_error(model.logits(case.messages), theirs.logits(case)) <= TOLERANCE
             tokens, lead = theirs.greedy(case, 8)

@@ -81,7 +81,7 @@ def test_every_logit_by_the_numpy_definition_is_the_references(hub):
     assert relative_error(got, theirs.logits(case)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("naming", ["hub", "resaved"])
+@pytest.mark.parametrize("naming", ["hub", "resaved", "both"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_sharded_bf16_checkpoint_is_read_alike(checkpoint, family, naming):
     folder, case = checkpoint(family, naming=naming, dtype="bf16", shards=3), CASES[-1]

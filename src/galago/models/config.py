@@ -58,6 +58,20 @@ class ConfigReader:
         """Whether the key is there with a value."""
         return self.values.get(key) is not None
 
+    def take_copies(self, of: ConfigReader, *, unchecked: Iterable[str] = ()) -> None:
+        """Take what `of` has taken, where it stands here too; raises ConfigError when the two contradict.
+
+        What differs among the `unchecked` is as `of` says.
+        """
+        for key in sorted(of.taken & self.values.keys()):
+            mine, theirs = self.values[key], of.values.get(key)
+            if None not in (mine, theirs) and mine != theirs and key not in unchecked:
+                raise ConfigError(
+                    f"{self.where} says {key} = {mine!r} and {of.where} says {theirs!r}",
+                    hint="download config.json again: one of the two was changed by hand",
+                )
+            self.taken.add(key)
+
     def finish(self, unused: Iterable[str] = ()) -> None:
         """Refuse every key that was not taken and is not known to be unneeded."""
         for key in self.values.keys() - self.taken - DESCRIPTIVE - set(unused):

@@ -1,4 +1,4 @@
-"""Configuration of Qwen2-VL: the published flat layout and the nested one that transformers 5 saves."""
+"""Configuration of Qwen2-VL: the published flat layout, the nested one of transformers 5, and both in one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from galago.errors import ConfigError
 from galago.models.config import ConfigReader
 
 TEXT_UNUSED = (
-    "attention_dropout", "bos_token_id", "eos_token_id", "layer_types", "max_window_layers", "pad_token_id",
+    "attention_dropout", "bos_token_id", "eos_token_id", "max_window_layers", "pad_token_id",
     "sliding_window", "tie_word_embeddings", "base_model_tp_plan", "image_token_id", "video_token_id",
+    "vision_token_id", "vision_start_token_id", "vision_end_token_id",
 )  # fmt: skip
 VISION_UNUSED = ("in_chans", "spatial_patch_size", "rope_parameters")
 
@@ -116,6 +117,7 @@ def parse_text(root: ConfigReader) -> TextConfig:
     dim, heads = text.positive("hidden_size"), text.positive("num_attention_heads")
     text.expect("hidden_act", "silu")
     text.expect("use_sliding_window", False)
+    text.expect("layer_types", None, ["full_attention"] * text.positive("num_hidden_layers"))
     rope = ConfigReader(_rope(text), "rope_parameters")
     base = float(rope.take("rope_theta", (int, float), 1_000_000.0))
     rope.expect("type", "mrope", "default")
@@ -123,7 +125,7 @@ def parse_text(root: ConfigReader) -> TextConfig:
     sections = tuple(rope.take("mrope_section", (list, tuple), (16, 24, 24)))
     rope.finish()
     head_dim = text.positive("head_dim", dim // heads)
-    tied = root.take("tie_word_embeddings", bool, bool(text.values.get("tie_word_embeddings", False)))
+    tied = [place.take("tie_word_embeddings", bool, False) for place in (root, text)]  # either may say it
     config = TextConfig(
         dim=dim,
         layers=text.positive("num_hidden_layers"),
@@ -133,10 +135,10 @@ def parse_text(root: ConfigReader) -> TextConfig:
         mlp_dim=text.positive("intermediate_size"),
         vocabulary=text.positive("vocab_size"),
         context=text.positive("max_position_embeddings", 32768),
-        norm_eps=float(text.take("rms_norm_eps", (int, float), 1e-6)),
+        norm_eps=float(text.take("rms_norm_eps", (int, float))),
         rope_base=base,
         rope_sections=sections,
-        tied=tied,
+        tied=any(tied),
     )
     if heads % config.kv_heads or len(sections) != 3 or 2 * sum(sections) != head_dim:
         raise ConfigError(
@@ -145,6 +147,8 @@ def parse_text(root: ConfigReader) -> TextConfig:
         )
     if nested:
         text.finish(TEXT_UNUSED)
+        # transformers 4.52 to 4.57 write everything twice
+        root.take_copies(text, unchecked=("rope_scaling", "tie_word_embeddings"))
     return config
 
 
