@@ -76,8 +76,8 @@ class Usage:
 class Timings:
     """Seconds of one request by stage; `None` where a stage was not measured.
 
-    `image_s` is decoding, resizing and normalising; `encode_s` the vision tower (0 when its features came from a
-    cache); `first_token_s` counts from the request to the first token.
+    `image_s` is decoding, resizing and normalising; `encode_s` the vision tower (0 when its features came
+    from a cache); `first_token_s` counts from the request to the first token.
     """
 
     load_s: float | None = None
