@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import tracemalloc
@@ -121,6 +122,14 @@ def test_pillows_warnings_and_own_limit_are_not_shown(monkeypatch, kind):
         read_picture(FILES[kind])
     except PictureError as error:
         assert "has more pixels than Pillow reads in this format" in str(error)  # noqa: PT017
+
+
+def test_what_pillow_logs_is_not_shown(monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that sets up no logging
+    samples_per_pixel = 277
+    with pytest.raises(PictureError, match="is damaged"):
+        read_picture(tiff(4, 4, {258: 8, 262: 1, samples_per_pixel: 200}, bytes(16)))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_picture_without_pixels_is_refused():

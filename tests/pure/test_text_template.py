@@ -192,5 +192,5 @@ def test_a_folder_without_a_template_says_what_to_do(tmp_path, config):
 
 def test_a_template_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"chat_template\.jinja cannot be read"):
+    with pytest.raises(ConfigError, match=r"chat_template\.jinja cannot be read: it is not UTF-8 text"):
         ChatTemplate.from_folder(tmp_path)

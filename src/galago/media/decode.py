@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -66,11 +67,11 @@ def decode(data: bytes | BinaryIO, limits: PictureLimits, name: str) -> Picture:
 
 @contextmanager
 def guarded(name: str) -> Iterator[None]:
-    """Whatever Pillow does on damaged data becomes a PictureError, and its warnings are not shown."""
+    """Whatever Pillow does on damaged data becomes a PictureError; its warnings and log are not shown."""
     from PIL import Image
 
     # The filters of warnings belong to the process: one thread at a time may replace them.
-    with _WARNINGS, warnings.catch_warnings():
+    with _WARNINGS, warnings.catch_warnings(), _unlogged("PIL"):
         warnings.simplefilter("ignore")
         try:
             yield
@@ -86,6 +87,17 @@ def guarded(name: str) -> Iterator[None]:
             raise PictureError(
                 f"{name} is damaged: {what}", hint="open it in a picture viewer and save it again"
             ) from error
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """What this logger says goes only where the program has asked for it, not to stderr by default."""
+    nowhere = logging.NullHandler()
+    logging.getLogger(name).addHandler(nowhere)
+    try:
+        yield
+    finally:
+        logging.getLogger(name).removeHandler(nowhere)
 
 
 def _open(file: BinaryIO, kind: str, name: str) -> ImageFile:

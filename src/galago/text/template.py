@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from galago.errors import ConfigError, UsageError
-from galago.files import StrPath, read_json_object
+from galago.files import StrPath, read_json_object, reason
 
 _NAME = "chat template"
 _FUEL = 10_000_000  # instructions; a conversation of a thousand messages needs less than a tenth of it
@@ -64,7 +64,8 @@ class ChatTemplate:
             try:
                 source: Any = file.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigError(f"{file} cannot be read: {error}") from None
+                what = reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
+                raise ConfigError(f"{file} cannot be read: {what}", hint="download the file again") from None
         else:
             source = _json_if_there(folder / "chat_template.json").get("chat_template")
             source = source or settings.get("chat_template")
