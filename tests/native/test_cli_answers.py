@@ -19,6 +19,8 @@ from safetensors.numpy import load_file, save_file
 import galago
 from checkpoints import write_checkpoint
 from galago import cli
+from galago.evals.metrics import exact
+from galago.evals.suite import Case, Report, Score
 
 QUESTION = "What does the display read?"
 SHORT = ("--max-tokens", "8")
@@ -287,6 +289,19 @@ def test_an_interruption_ends_with_130_and_no_traceback(tiny):
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_suite_is_asked_of_the_model(run, tiny, monkeypatch):
+    def evaluate(answer, **options):
+        assert options["tasks"] == ("colour",)
+        pixels = np.zeros((56, 56, 3), np.uint8)
+        given = answer([Case(pixels, text, "red", "colour", exact) for text in ("Colour?", "And now?")])
+        return Report("nano", (Score("colour", len(given), {"exact": 0.5}),))
+
+    monkeypatch.setattr("galago.evals.nano.evaluate", evaluate)
+    words = ("eval", "nano", "-m", tiny, "--task", "colour", "--questions", "2")
+    assert "| colour | 2 | exact 50.0 % |" in run(*words)[1]
+    assert json.loads(run(*words, "--json")[1])["tasks"]["colour"]["count"] == 2
 
 
 def test_training_without_torch_names_the_extra(run, monkeypatch):

@@ -1,0 +1,50 @@
+"""`eval`: a suite of held-out questions with true answers, asked of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from galago.cli.options import ModelSettings
+from galago.cli.settings import argument, flag, option
+from galago.errors import UsageError
+
+if TYPE_CHECKING:
+    from galago.evals.suite import Case
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ModelSettings):
+    """Ask a model the held-out questions of a suite and print how many it answers truly.
+
+    Pictures are drawn from fixed seeds, with fonts and layouts that no model was trained on.
+    """
+
+    suite: Literal["nano"] = argument("nano", "The suite.")
+    task: tuple[str, ...] = option("One task of the suite; by default all.", default=(), metavar="TASK")
+    questions: int = option("Questions of each task.", default=500, metavar="N")
+    json: bool = flag("Print one JSON object, the first failures with it.")
+
+
+def run(settings: Settings) -> None:
+    """Ask all, and print a table."""
+    from galago.cli.progress import progress_bar
+    from galago.evals.nano import evaluate
+
+    if settings.questions < 1:
+        raise UsageError(f"--questions is {settings.questions}; it must be 1 or more")
+    model = settings.load()
+
+    def answer(cases: Sequence[Case]) -> list[str]:
+        return [each.text for each in model.ask_many([(case.pixels, case.question) for case in cases])]
+
+    with progress_bar("asking") as progress:
+        report = evaluate(
+            answer,
+            tasks=settings.task or None,
+            limit=settings.questions,
+            on_progress=None if progress is None else lambda _, done, count: progress(done, count),
+        )
+    print(json.dumps(report.to_dict(), ensure_ascii=False) if settings.json else report.table())
