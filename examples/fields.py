@@ -4,8 +4,8 @@ import galago
 
 SCHEMA = {
     "type": "object",
-    "properties": {"total": {"type": "string"}, "date": {"type": "string"}},
-    "required": ["total", "date"],
+    "properties": {"shop": {"type": "string"}, "total": {"type": "string"}},
+    "required": ["shop", "total"],
     "additionalProperties": False,
 }
 

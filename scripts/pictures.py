@@ -20,7 +20,7 @@ PICTURES = {  # name: recipe, seed, size in cells
     "demo": ("lcd", 0, (4, 6)),
     "scene": ("scene", 5, (6, 8)),
     "text": ("lines", 0, (5, 8)),
-    "receipt": ("receipt", 0, None),
+    "receipt": ("receipt", 0, (8, 8)),
 }
 
 
