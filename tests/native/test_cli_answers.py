@@ -232,6 +232,25 @@ def test_a_picture_over_the_limit_is_refused_and_the_option_allows_it(run, tiny,
     assert run("ask", "-m", tiny, picture, QUESTION, "--max-picture-pixels", "10000", *SHORT)[0] == 0
 
 
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_answer(run, tiny, picture):
+    code, out, err = run("ask", "-m", tiny, picture, QUESTION, *SHORT, "--cache", picture + "/cache")
+    assert (code, out) == run("ask", "-m", tiny, picture, QUESTION, *SHORT)[:2]
+    assert err.startswith("warning: image features are not kept on disk")
+    assert err.count("\n") == 1
+
+
+def test_a_prompt_longer_than_the_context_is_1_and_says_so(run, tiny, picture):
+    code, out, err = run("ask", "-m", tiny, picture, "word " * 5000)
+    assert (code, out) == (1, "")
+    assert "4096" in err
+
+
+def test_a_folder_that_is_no_model_is_1_and_names_what_is_missing(run, picture, tmp_path):
+    code, out, err = run("ask", "-m", str(tmp_path), picture, QUESTION)
+    assert (code, out) == (1, "")
+    assert "config.json" in err
+
+
 def test_image_tokens_bound_the_cost(run, tiny, picture):
     _, out, _ = run("ask", "-m", tiny, picture, QUESTION, "--image-tokens", "4", *SHORT, "--json")
     assert json.loads(out)["usage"]["image_tokens"] <= 4
