@@ -12,6 +12,7 @@ import pytest
 
 from galago import cli
 from galago.cli import app
+from galago.cli.progress import progress_bar
 from galago.cli.settings import argument, flag, option
 from galago.errors import GalagoError, GalagoWarning
 
@@ -154,3 +155,17 @@ sys.exit(m.main(["doctor"]))
 def test_a_field_of_choices_refuses_others(capsys):
     assert cli.main(["read", "a.png", "--format", "html"]) == 2
     assert "'text', 'markdown', 'json'" in capsys.readouterr().err
+
+
+def test_progress_is_drawn_on_a_terminal_and_nowhere_else(monkeypatch, capsys):
+    with progress_bar("packing") as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar("packing"):
+        pass
+    assert capsys.readouterr().err == ""  # nothing was done, so nothing is shown
+    with progress_bar("packing") as progress:
+        progress(1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "packing" in err
