@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,8 +25,27 @@ namespace {
     throw nb::python_error();
 }
 
-void check(bool good, const std::string& message) {
-    if (!good) refuse(message);
+struct Shape {
+    const Py_ssize_t* sizes;
+    int axes;
+
+    friend bool operator==(Shape a, Shape b) {
+        return a.axes == b.axes && std::equal(a.sizes, a.sizes + a.axes, b.sizes);
+    }
+};
+
+std::string text(const char* part) { return part; }
+std::string text(int64_t part) { return std::to_string(part); }
+std::string text(Shape part) {
+    std::string all;
+    for (int i = 0; i < part.axes; ++i) all += (i > 0 ? ", " : "") + std::to_string(part.sizes[i]);
+    return "[" + all + "]";
+}
+
+// The message is put together only when it is needed.
+template <class... Parts>
+void check(bool good, const Parts&... parts) {
+    if (!good) refuse((text(parts) + ...));
 }
 
 template <class T>
@@ -58,18 +78,15 @@ public:
     Array(nb::handle source, const char* name, int axes, bool writable = false) : name_(name) {
         if (PyObject_GetBuffer(source.ptr(), &view_, writable ? PyBUF_RECORDS : PyBUF_RECORDS_RO) != 0) {
             PyErr_Clear();
-            refuse(std::string(name) + (writable ? " is not a writable array" : " is not an array"));
+            check(false, name, writable ? " is not a writable array" : " is not an array");
         }
         try {
-            check(reinterpret_cast<uintptr_t>(view_.buf) % alignof(T) == 0, name_ + " is not aligned in memory");
-            const std::string codes = Format<T>::codes;
-            const bool right = view_.format != nullptr && view_.itemsize == sizeof(T) &&
-                               view_.format[0] != 0 && view_.format[1] == 0 &&
-                               codes.find(view_.format[0]) != std::string::npos;
-            check(right, name_ + " must be " + Format<T>::name + ", not of format " +
-                             (view_.format != nullptr ? view_.format : "unknown"));
-            check(axes < 0 || view_.ndim == axes,
-                  name_ + " must have " + std::to_string(axes) + " axes, not the shape " + shape());
+            check(reinterpret_cast<uintptr_t>(view_.buf) % alignof(T) == 0, name_, " is not aligned in memory");
+            const char* format = view_.format != nullptr ? view_.format : "unknown";
+            const bool right = view_.itemsize == sizeof(T) && format[0] != 0 && format[1] == 0 &&
+                               std::strchr(Format<T>::codes, format[0]) != nullptr;
+            check(right, name_, " must be ", Format<T>::name, ", not of format ", format);
+            check(axes < 0 || view_.ndim == axes, name_, " must have ", axes, " axes, not the shape ", shape());
         } catch (...) {
             PyBuffer_Release(&view_);
             throw;
@@ -85,42 +102,32 @@ public:
     int64_t stride(int axis) const { return view_.strides[axis] / static_cast<int64_t>(sizeof(T)); }
     int64_t count() const { return view_.len / static_cast<int64_t>(sizeof(T)); }
 
-    std::string shape() const {
-        std::string text = "[";
-        for (int i = 0; i < view_.ndim; ++i) text += (i > 0 ? ", " : "") + std::to_string(view_.shape[i]);
-        return text + "]";
-    }
+    Shape shape() const { return {view_.shape, view_.ndim}; }
 
     // Axes from `first` on lie without gaps, and the others are whole values apart.
     const Array& packed_from(int first) const {
         int64_t wanted = 1;
         for (int i = view_.ndim - 1; i >= 0; --i) {
             if (i < first) {
-                check(view_.strides[i] % static_cast<int64_t>(sizeof(T)) == 0, name_ + " has odd strides");
+                check(view_.strides[i] % static_cast<int64_t>(sizeof(T)) == 0, name_, " has odd strides");
             } else {
-                check(view_.shape[i] <= 1 || count() == 0 || stride(i) == wanted,
-                      name_ + " must be C-contiguous" + (first > 0 ? " in its last axis" : ""));
+                check(view_.shape[i] <= 1 || view_.len == 0 || stride(i) == wanted, name_,
+                      first > 0 ? " must be C-contiguous in its last axis" : " must be C-contiguous");
                 wanted *= view_.shape[i];
             }
         }
         return *this;
     }
 
-    const Array& sized(std::initializer_list<int64_t> wanted) const {
-        std::string text;
-        int axis = 0;
-        bool good = static_cast<int>(wanted.size()) == view_.ndim;
-        for (const int64_t size : wanted) {
-            good = good && view_.shape[axis++] == size;
-            text += (text.empty() ? "[" : ", ") + std::to_string(size);
-        }
-        check(good, name_ + " must have the shape " + text + "], not " + shape());
+    const Array& sized(std::initializer_list<Py_ssize_t> sizes) const {
+        const Shape wanted{sizes.begin(), static_cast<int>(sizes.size())};
+        check(shape() == wanted, name_, " must have the shape ", wanted, ", not ", shape());
         return *this;
     }
 
 private:
     Py_buffer view_{};
-    std::string name_;
+    const char* name_;
 };
 
 using Floats = Array<float>;
@@ -154,7 +161,7 @@ void finish(ops::Status status) {
 
 ops::Place place(Pool& pool, int isa) {
     const KernelList list = available_kernels();
-    check(isa >= 0 && isa < list.count, "there is no instruction set number " + std::to_string(isa));
+    check(isa >= 0 && isa < list.count, "there is no instruction set number ", isa);
     return {pool, *list.tables[isa]};
 }
 
@@ -236,8 +243,7 @@ void embed(const Array<int64_t>& ids, const Floats& out, int64_t rows, int64_t c
     ids.packed_from(0);
     for (int64_t t = 0; t < ids.size(0); ++t) {
         const int64_t id = ids.data()[t];
-        check(id >= 0 && id < rows,
-              "id " + std::to_string(id) + " does not fit an embedding of " + std::to_string(rows) + " rows");
+        check(id >= 0 && id < rows, "id ", id, " does not fit an embedding of ", rows, " rows");
         copy(id, out.data() + t * cols);
     }
 }
@@ -297,7 +303,7 @@ void layer_norm(
 void rotate(Pool& pool, int isa, nb::handle x_, nb::handle cos_, nb::handle sin_, nb::handle out_) {
     const Floats x(x_, "x", 3), cos(cos_, "cos", 2), sin(sin_, "sin", 2), out(out_, "out", 3, true);
     const int64_t tokens = x.size(0), heads = x.size(1), size = x.size(2);
-    check(size % 2 == 0, "heads of " + std::to_string(size) + " values cannot be turned in pairs");
+    check(size % 2 == 0, "heads of ", size, " values cannot be turned in pairs");
     cos.packed_from(0).sized({tokens, size / 2});
     sin.packed_from(0).sized({tokens, size / 2});
     out.packed_from(0).sized({tokens, heads, size});
@@ -318,7 +324,7 @@ public:
         const int32_t* bounds = array_->data();
         bool good = count >= 0 && bounds[0] == 0 && bounds[count] == tokens;
         for (int64_t i = 0; good && i < count; ++i) good = bounds[i] <= bounds[i + 1];
-        check(good, "bounds must rise from 0 to " + std::to_string(tokens));
+        check(good, "bounds must rise from 0 to ", tokens);
     }
     ops::Segments segments() const {
         return array_ ? ops::Segments{array_->data(), array_->size(0) - 1} : ops::Segments{nullptr, 1};
@@ -337,9 +343,9 @@ void attention(
     k.sized({keys, kv_heads, size});
     v.sized({keys, kv_heads, size});
     out.packed_from(0).sized({tokens, heads, size});
-    check(kv_heads > 0 && heads > 0 && heads % kv_heads == 0,
-          std::to_string(heads) + " query heads are no multiple of " + std::to_string(kv_heads) + " key heads");
-    check(!causal || keys >= tokens, std::to_string(tokens) + " tokens are more than " + std::to_string(keys) + " keys");
+    check(kv_heads > 0 && heads > 0 && heads % kv_heads == 0, heads, " query heads are no multiple of ", kv_heads,
+          " key heads");
+    check(!causal || keys >= tokens, tokens, " tokens are more than ", keys, " keys");
     check(tokens == 0 || keys > 0, "there are no keys to attend to");
     check(bounds_.is_none() || (keys == tokens && !causal),
           "bounds are for self-attention that is not causal");
@@ -359,7 +365,7 @@ void activate(Pool& pool, int isa, Activation kind, nb::handle x_, nb::handle ou
     const Floats x(x_, "x", -1), out(out_, "out", -1, true);
     x.packed_from(0);
     out.packed_from(0);
-    check(x.count() == out.count(), "out " + out.shape() + " does not fit x " + x.shape());
+    check(x.count() == out.count(), "out ", out.shape(), " does not fit x ", x.shape());
     const ops::Place where = place(pool, isa);
     const Unlocked unlocked(ops::activation_cost(x.count()));
     ops::activate(where, kind, x.data(), out.data(), x.count());
@@ -370,8 +376,8 @@ void silu_mul(Pool& pool, int isa, nb::handle gate_, nb::handle up_, nb::handle 
     gate.packed_from(0);
     up.packed_from(0);
     out.packed_from(0);
-    check(gate.shape() == up.shape(), "gate " + gate.shape() + " and up " + up.shape() + " differ");
-    check(gate.count() == out.count(), "out " + out.shape() + " does not fit gate " + gate.shape());
+    check(gate.shape() == up.shape(), "gate ", gate.shape(), " and up ", up.shape(), " differ");
+    check(gate.count() == out.count(), "out ", out.shape(), " does not fit gate ", gate.shape());
     const ops::Place where = place(pool, isa);
     const Unlocked unlocked(ops::activation_cost(gate.count()));
     ops::silu_mul(where, gate.data(), up.data(), out.data(), gate.count());

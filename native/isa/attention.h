@@ -6,7 +6,7 @@ namespace galago::GALAGO_ISA {
 
 constexpr int64_t key_block = 64;  // multiple of tile_vectors * Vec::width
 constexpr int64_t attention_rows = 64;
-constexpr int64_t turn_rows = 4;  // from so many rows on, turning the keys pays
+constexpr int64_t turn_rows = 2;  // from so many rows on, turning the keys pays
 
 inline int64_t padded(int64_t n) { return (n + Vec::width - 1) / Vec::width * Vec::width; }
 

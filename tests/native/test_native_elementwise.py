@@ -10,13 +10,16 @@ pytestmark = pytest.mark.usefixtures("isa")
 ACTIVATIONS = [kernels.silu, kernels.gelu, kernels.gelu_tanh, kernels.quick_gelu]
 
 
-@pytest.mark.parametrize("function", ACTIVATIONS)
-def test_activations_to_some_ulps_where_they_matter(function):
+@pytest.mark.parametrize(
+    ("function", "rtol"),
+    [(kernels.silu, 8e-7), (kernels.quick_gelu, 8e-7), (kernels.gelu, 4e-6), (kernels.gelu_tanh, 4e-6)],
+)
+def test_activations_to_some_ulps(function, rtol):
     x = np.linspace(-9, 40, 20_011, dtype=np.float32)
     with kernels.using(backend="numpy"):
         want = function(x)
-    # Relative: the tails are products of an exponential, whose argument's rounding is what errs.
-    np.testing.assert_allclose(function(x), want, rtol=4e-6, atol=1e-12)
+    # The tails of gelu are exponentials of -x^2/2, and half an ulp of 40 is 2e-6.
+    np.testing.assert_allclose(function(x), want, rtol=rtol, atol=1e-12)
 
 
 @pytest.mark.parametrize("function", ACTIVATIONS)
