@@ -124,3 +124,10 @@ def test_a_module_has_400_lines_and_a_function_60_at_most(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
+
+
+def test_the_architecture_page_tells_the_same_levels():
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", page, re.MULTILINE)
+    told = {word: int(level) for level, words in rows for word in re.findall(r"\w+(?=\.py|/)", words)}
+    assert told == {name: level for name, level in LEVELS.items() if name in {room(path) for path in MODULES}}
