@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -70,6 +72,34 @@ def _row(parameter: click.Option, context: click.Context) -> tuple[str, ...]:
     return spelling, parameter.help or "", default, variable
 
 
+def record_page() -> str:
+    """docs/record.md: the JSON of an answer, from the types that make it."""
+    from galago import types
+
+    example = types.Answer("two circles", "nano", "stop").to_dict()
+    lines = [MADE, "", "# The record of an answer", ""]
+    lines += [
+        "What `--json` prints and `Answer.to_json()` returns; here with nothing measured. With `--also` it is"
+    ]
+    lines += ['`{"answers": [record, ...]}`. What was not measured or cannot be read is `null`, never 0.', ""]
+    lines += ["```json", json.dumps(example, indent=2), "```", ""]
+    lines += [f"`finish_reason` is one of {', '.join(get_args(types.FinishReason))}.", ""]
+    parts = {
+        "usage": types.Usage,
+        "timings": types.Timings,
+        "memory": types.Memory,
+        "device": types.DeviceState,
+    }
+    lines += table(
+        ("part", "meaning"),
+        (
+            (f"`{name}`", " ".join(inspect.getdoc(part).split()))
+            for name, part in {**parts, "boxes": types.Box}.items()
+        ),
+    )
+    return "\n".join(lines) + "\n"
+
+
 def support_page() -> str:
     """docs/support.md: model families, weights, picture formats."""
     from galago import models
@@ -103,7 +133,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[st
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
 
 
-PAGES = {"docs/cli.md": cli_page, "docs/support.md": support_page}
+PAGES = {"docs/cli.md": cli_page, "docs/record.md": record_page, "docs/support.md": support_page}
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from galago import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-GENERATED = ("docs/cli.md", "docs/support.md")
+GENERATED = ("docs/cli.md", "docs/record.md", "docs/support.md")
 
 
 def relative(path):
