@@ -142,16 +142,17 @@ def test_an_encoded_video_answers_as_its_frames(load, family):
 
 def test_features_stand_in_the_right_part_of_a_message(load):
     model = load()
-    video = model.encode(FRAMES)
+    video = model.encode(FRAMES, fps=2.0)
     with pytest.raises(UsageError, match="wrong part"):
         model.ask(video, "What?")
     with pytest.raises(UsageError, match="wrong part"):
         model.chat([{"role": "user", "content": [{"type": "video", "video": model.encode(SMALL)}]}])
 
 
-def test_a_rate_for_a_picture_is_refused(load):
+@pytest.mark.parametrize(("image", "options"), [(SMALL, {"fps": 2.0}), (FRAMES, {})])
+def test_a_rate_belongs_to_a_list_of_frames(load, image, options):
     with pytest.raises(UsageError, match="fps"):
-        load().encode(SMALL, fps=2.0)
+        load().encode(image, **options)
 
 
 def test_a_picture_that_is_missing_is_refused(load, tmp_path):

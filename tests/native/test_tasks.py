@@ -10,8 +10,8 @@ import galago
 from cases import picture
 from doctored import saying
 from galago import Box, GalagoError, GalagoWarning, Reading, SchemaError, UsageError
+from galago.engine.boxes import boxes_in
 from galago.tasks import prompts
-from galago.tasks.find import boxes_in
 
 TALL = picture(391, 57, 2)
 SMALL = picture(90, 130, 6)
@@ -54,6 +54,13 @@ def test_boxes_stay_inside_the_picture_each_once(model):
         Box(0, 10 * scale[1], 60 * scale[0], 90, "thing"),
         Box(20 * scale[0], 10 * scale[1], 60 * scale[0], 50 * scale[1], "thing"),
     ]
+
+
+def test_any_answer_about_one_picture_tells_the_boxes_in_it(older):
+    text = "It is at <|box_start|>(0,0),(500,1000)<|box_end|>."
+    answer = saying(older, text).ask(TALL, "Where is it?")
+    assert (answer.text, answer.boxes) == ("It is at (0,0),(500,1000).", (Box(0, 0, 28.5, 391),))
+    assert saying(older, text).ask([TALL, SMALL], "Where is it?").boxes == ()
 
 
 def test_nothing_found_is_an_empty_list(model):
@@ -184,5 +191,5 @@ def test_the_verbs_of_a_model_answer_without_a_script(model):
     assert isinstance(model.caption(SMALL, max_tokens=3), str)
     assert model.read(SMALL, max_tokens=3).text
     image = model.encode(SMALL)
-    assert boxes_in("no boxes", image, model.engine.model.family.boxes) == []
+    assert boxes_in("no boxes", image, model.engine.model.family.boxes) == ()
     assert np.isfinite(image.features).all()

@@ -36,6 +36,12 @@ def test_tokens_in_pieces_see_what_they_see_as_a_whole():
     assert len(cache) == 9
 
 
+def test_a_cache_attends_as_the_kernel_over_all_rows():
+    layers = rows(6)
+    want = np.stack([kernels.attention(*layer, causal=True) for layer in layers])
+    np.testing.assert_array_equal(feed(KVCache(LAYERS), layers, 0, 6), want)
+
+
 def test_growing_past_what_was_reserved_keeps_the_past():
     count = 3 * ROUND + 5
     layers = rows(count)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from galago import device
 from galago.engine.batch import Job
+from galago.engine.boxes import boxes_in
 from galago.engine.load import LoadedModel
-from galago.types import Answer, Memory, Timings, Usage
+from galago.types import Answer, Box, Memory, Timings, Usage
 
 
 def make_answer(
@@ -21,6 +22,7 @@ def make_answer(
         text=generation.text,
         model=model.name,
         finish_reason=generation.finish_reason,
+        boxes=_boxes(job, model),
         usage=Usage(
             image_tokens=job.prompt.image_tokens,
             prompt_tokens=len(job.prompt),
@@ -45,3 +47,11 @@ def make_answer(
         device=device.state(),
         notes=(*job.notes, *(note for note in (trouble, generation.note) if note)),
     )
+
+
+def _boxes(job: Job, model: LoadedModel) -> tuple[Box, ...]:
+    """The boxes that the text spells, where there is one picture whose they can be."""
+    if len(job.prompt.images) != 1 or job.generation is None:
+        return ()
+    text = model.tokenizer.decode(job.generation.tokens, show_special=True)
+    return boxes_in(text, job.prompt.images[0], model.family.boxes)

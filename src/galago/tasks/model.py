@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.engine.boxes import boxes_in
 from galago.engine.cache import cache_folder
 from galago.engine.checkpoint import open_checkpoint
 from galago.engine.engine import Engine
@@ -19,14 +20,13 @@ from galago.engine.features import EncodedImage
 from galago.engine.guard import GARBAGE_HINT
 from galago.engine.load import Progress, load_checkpoint
 from galago.engine.memory import parse_size, plan_memory
-from galago.engine.messages import DEFAULT_FPS, Look
+from galago.engine.messages import Look
 from galago.engine.request import Messages, PictureBounds
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
 from galago.files import StrPath
 from galago.tasks import prompts
 from galago.tasks.extract import parse_wanted, value_of
-from galago.tasks.find import boxes_in
 from galago.tasks.options import AskOptions, PictureOptions, TaskOptions, make_request, picture_bounds
 from galago.types import Answer, Box, Reading, Weights
 
@@ -121,9 +121,9 @@ class Model:
 
         An answer that `max_tokens` cut raises GalagoWarning and gives the boxes before the cut.
         """
-        convention = self.engine.model.family.boxes
         encoded = self._look(image, options)
-        question = convention.question.format(what=self.engine.model.tokenizer.guard(what))
+        loaded = self.engine.model
+        question = loaded.family.boxes.question.format(what=loaded.tokenizer.guard(what))
         request = make_request(
             _messages(encoded, question),
             options,
@@ -135,7 +135,7 @@ class Model:
         answer = _sound(self.engine.answer([request])[0])
         if answer.finish_reason == "length":
             warnings.warn("the list of boxes was cut at max_tokens", GalagoWarning, stacklevel=2)
-        return boxes_in(answer.text, encoded, convention)
+        return list(boxes_in(answer.text, encoded, loaded.family.boxes))
 
     def read(self, image: Any, **options: Unpack[TaskOptions]) -> Reading:
         """The text in the picture, from top to bottom. Raises GarbageError."""
@@ -164,13 +164,15 @@ class Model:
     ) -> EncodedImage:
         """The picture's features: asking about them costs only the question's own tokens.
 
-        A list of frames is a video of `fps` frames per second (by default 2). Raises GarbageError.
+        A list of frames with `fps`, their rate in frames per second, is a video. Raises GarbageError.
         """
-        look = Look((image,))
-        if isinstance(image, (list, tuple)):
-            look = Look(tuple(image), DEFAULT_FPS if fps is None else fps)
-        elif fps is not None:
-            raise UsageError("fps is given for a picture", hint="a video is a list of frames")
+        is_list = isinstance(image, (list, tuple))
+        if is_list != (fps is not None):
+            raise UsageError(
+                f"fps is {fps!r} for {'a list' if is_list else 'one picture'}",
+                hint="a video is a list of frames with fps; encode several pictures one by one",
+            )
+        look = Look(tuple(image), fps) if is_list else Look((image,))
         return self.engine.encode(look, picture_bounds(options))
 
     def logits(self, messages: Messages, **options: Unpack[PictureOptions]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from galago.models import Boxes
 from galago.types import Box
 
 
-def boxes_in(text: str, image: EncodedImage, convention: Boxes) -> list[Box]:
+def boxes_in(text: str, image: EncodedImage, convention: Boxes) -> tuple[Box, ...]:
     """The boxes of an answer in pixels of the original picture, in the order of the text.
 
     Corners are put in order and clipped to the picture; a box without an area or a repeated one is left out.
@@ -19,7 +19,7 @@ def boxes_in(text: str, image: EncodedImage, convention: Boxes) -> list[Box]:
         y0, y1 = sorted((_clip(box.y0, height), _clip(box.y1, height)))
         if x0 < x1 and y0 < y1:
             found[Box(x0, y0, x1, y1, box.label)] = None
-    return list(found)
+    return tuple(found)
 
 
 def _clip(value: float, most: int) -> float:
