@@ -9,7 +9,7 @@ from galago.drawing import display_texts, displays
 from galago.drawing.sample import CELL, Setting, Split
 from galago.drawing.segments import DotStyle, SegmentStyle, dot_glyphs, draw_dots, draw_segments
 
-SEEDS = range(60)
+SEEDS = range(40)
 PATTERNS = (0x3F, 0x06, 0x5B, 0x4F, 0x66, 0x6D, 0x7D, 0x07, 0x7F, 0x6F)  # bit 0 is segment a
 BY_NAME = {recipe.name: recipe for recipe in displays.RECIPES}
 

@@ -10,7 +10,7 @@ from galago.drawing.document_phrases import PHRASES
 from galago.drawing.paper import Row, transcript
 from galago.drawing.sample import CELL, Setting, Split
 
-SEEDS = range(60)
+SEEDS = range(40)
 BY_NAME = {recipe.name: recipe for recipe in documents.RECIPES}
 EVERY_KIND = [(name, split) for name in BY_NAME for split in Split]
 
@@ -60,13 +60,13 @@ def test_a_document_fills_whole_cells_and_is_asked_about(name, split, difficulty
 @pytest.mark.parametrize(("name", "split"), EVERY_KIND)
 def test_the_transcript_has_exactly_the_characters_of_the_cells(name, split):
     found = answers(name, "document", split)
-    assert len(found) > 10
+    assert len(found) > 6
     whole = [
         (seed, sorted(answer.replace(" ", "").replace("\n", "")) == characters(one.cells))
         for seed, one, _, answer in found
         if (one.cells.characters > 0).sum(axis=2).max() < 6  # a full cell may have lost a character
     ]
-    assert len(whole) > 5
+    assert len(whole) > 3
     assert [seed for seed, same in whole if not same] == []
 
 
@@ -84,7 +84,7 @@ def test_json_answers_are_canonical_and_their_values_are_printed(name, split):
 
 def test_a_receipt_as_json_has_shop_date_items_and_total():
     whole = [json.loads(answer) for *_, answer in answers("receipt", "json") if '"items"' in answer]
-    assert len(whole) > 5
+    assert len(whole) > 3
     for one in whole:
         assert list(one) == ["shop", "date", "items", "total"]
         assert all(list(item) == ["name", "price"] for item in one["items"])

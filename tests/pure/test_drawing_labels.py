@@ -11,7 +11,7 @@ from galago.drawing.barcodes import bars, check_digit
 from galago.drawing.sample import CELL, Setting, Split
 from galago.drawing.sign_symbols import SYMBOLS, Board
 
-SEEDS = range(60)
+SEEDS = range(40)
 BY_NAME = {recipe.name: recipe for recipe in (*labels.RECIPES, *signs.RECIPES)}
 EVERY_KIND = [(name, split) for name in BY_NAME for split in Split]
 

@@ -37,7 +37,7 @@ __all__ = [
     "draw",
 ]
 
-_MODULES = ("scenes", "printed", "displays", "documents", "labels", "signs")
+_MODULES = ("scenes", "printed", "displays", "documents", "labels", "signs", "gauges")
 
 
 def _recipes() -> dict[str, Recipe]:

@@ -31,12 +31,16 @@ class Split(Enum):
 
 @dataclass(frozen=True)
 class Question:
-    """One question with its only right answer; `spelled`: the answer is text read from the picture."""
+    """One question with its right answer; `spelled`: the answer is text read from the picture.
+
+    A number may be off by `tolerance` and still be right.
+    """
 
     text: str
     answer: str
     task: str
     spelled: bool = False
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)

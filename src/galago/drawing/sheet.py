@@ -66,11 +66,18 @@ class Asker:
         self.task = task
 
     def __call__(
-        self, key: str, answer: str, *, spelled: bool = False, task: str | None = None, **values: str
+        self,
+        key: str,
+        answer: str,
+        *,
+        spelled: bool = False,
+        task: str | None = None,
+        tolerance: float = 0.0,
+        **values: str,
     ) -> Question:
         """The question `key`, its `{...}` filled with `values`; an answer of `NONE` is never `spelled`."""
         text = vary(self.rng, pick(self.rng, self.phrases[key]).format(**values))
-        return Question(text, answer, task or self.task, spelled and answer != NONE)
+        return Question(text, answer, task or self.task, spelled and answer != NONE, tolerance)
 
 
 class Sheet:
