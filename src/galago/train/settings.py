@@ -1,0 +1,54 @@
+"""The settings of a training run: one dataclass, from which the command's options and help are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run of `galago train nano`."""
+
+    out: Path
+    """Folder of checkpoints, the pool of pictures and the log."""
+    minutes: float = 60.0
+    """How long to train now."""
+    stage: str = "all"
+    """look, answer, settle, or all: a quarter of the time looking, the last sixth settling."""
+    resume: bool = False
+    """Go on from the checkpoint in `out`."""
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "bfloat16"
+    """Of activations and gradients; masters and optimiser are float32."""
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    """Steps."""
+    batches: int = 1
+    """Batches of each process in one step."""
+    patches: int = 9216
+    """Sets how many pictures of a size go into one batch."""
+    tokens_per_cell: float = 4.0
+    """Sets how many turns about a picture are learned at a time."""
+    dense: float = 2.0
+    """Weight of the dense labels once the whole model is trained."""
+    pull: float = 0.2
+    """How much of the turns' gradient reaches the vision tower; at first it does more harm than good."""
+    shards: int = 400
+    """Shards of 64 pictures kept in the pool."""
+    background: bool = True
+    """Draw in a process of its own; otherwise on demand and repeatably."""
+    fonts: str = "full"
+    processes: int = 1
+    """Processes that share the work; on a CPU one for each core, of one thread each, is the fastest."""
+    threads: int = 1
+    """Threads of each process."""
+    validation: int = 32
+    """Held-out pictures of each source for the curves; 0 leaves them out."""
+    log_s: float = 30.0
+    save_s: float = 240.0
+    validate_s: float = 900.0
+    largest: int | None = None
+    """Only pictures of at most so many cells."""

@@ -1,0 +1,45 @@
+"""What nano is shown at each stage: the mixture of recipes, sizes and difficulties.
+
+"look" teaches the vision tower with dense labels alone; "answer" the whole model; "settle" is "answer" with a
+falling learning rate, the last minutes before a model is used.
+"""
+
+from __future__ import annotations
+
+from galago.drawing import RECIPE_SIZES
+from galago.errors import TrainingError
+from galago.train.pool import Source
+
+STAGES = ("look", "answer", "settle")
+
+SHARES: dict[str, float] = {
+    "scene": 4.5,
+    "word": 1.5,
+    "line": 1.8,
+    "lines": 1.0,
+    "seven_segment": 0.7,
+    "lcd": 0.7,
+    "gauge": 0.7,
+    "sign": 0.7,
+    "label": 0.7,
+    "receipt": 0.5,
+    "form": 0.5,
+}
+"""Share of the training pictures by recipe; a recipe that is not named gets 1."""
+
+
+def mixture(stage: str, *, fonts: str = "full", largest: int | None = None) -> list[Source]:
+    """The sources of a stage; with `largest`, only sizes of at most so many cells.
+
+    Raises TrainingError when no size is that small.
+    """
+    easy, hard = (0.0, 0.6) if stage == "look" else (0.0, 1.0)
+    sources = []
+    for recipe, sizes in RECIPE_SIZES.items():
+        fitting = [size for size in sizes if largest is None or size[0] * size[1] <= largest]
+        for size in fitting:
+            share = SHARES.get(recipe, 1.0) / len(fitting)
+            sources.append(Source(recipe, size, share, (easy, hard), fonts))
+    if not sources:
+        raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 8")
+    return sources

@@ -1,0 +1,142 @@
+"""`nano` is trained by the classes that answer: losses fall, runs resume, turns see what they should."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from galago import nn
+from galago.drawing import Question
+from galago.errors import TrainingError
+from galago.train import checkpoint, nano
+from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
+from galago.train.learner import Learner
+from galago.train.pool import Source, draw_shard, load_shard, save_shard
+from galago.train.settings import Settings
+
+CONFIG = json.loads((nano.NANO / "config.json").read_text())
+# torch 2.13 warns about itself when something is compiled for the first time
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
+SCENE = Source("scene", (4, 4), fonts="minimal")
+
+
+@pytest.fixture(scope="module")
+def spelling():
+    return Spelling(Tokenizer.from_file(str(nano.NANO / "tokenizer.json")))
+
+
+@pytest.fixture(scope="module")
+def shard():
+    return draw_shard(SCENE, 5, 4)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        out=tmp_path, background=False, dtype="float32", patches=256, warmup=2, fonts="minimal", largest=16,
+        validation=0, tokens_per_cell=4.0,
+    )  # fmt: skip
+
+
+def run_steps(run, stage, count):
+    pool = nano.open_pool(run.settings, stage)
+    run.enter(stage)
+    return [run.step(pool).loss for _ in range(count)]
+
+
+def test_the_loss_falls_in_every_stage(settings):
+    run = nano.Run(settings)
+    for stage in ("look", "answer"):
+        losses = run_steps(run, stage, 4)
+        assert losses[-1] < losses[0]
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(settings):
+    run = nano.Run(settings)
+    run_steps(run, "answer", 1)
+    run.save()
+    straight = run_steps(run, "answer", 2)
+    resumed = nano.Run(replace(settings, resume=True))
+    assert resumed.progress.step == 1
+    assert run_steps(resumed, "answer", 2) == pytest.approx(straight, rel=1e-6)
+
+
+def test_resuming_without_a_checkpoint_says_so(settings):
+    with pytest.raises(TrainingError, match=r"no checkpoint at .*checkpoint.pt"):
+        nano.Run(replace(settings, resume=True))
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not one")
+    with pytest.raises(TrainingError, match="is not a checkpoint"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_a_turn_sees_its_picture_and_itself_only(shard, spelling):
+    learner = Learner(CONFIG, seed=1, dtype="float32")
+    batch = make_batch(shard, spelling, np.random.default_rng(0))
+    with torch.no_grad():
+        features = learner.encode(batch)
+        together = learner.hidden(features, batch, batch.rows)
+        rows = batch.rows[-1]
+        alone = replace(rows, picture=rows.picture[:1], ids=rows.ids[:1], targets=rows.targets[:1])
+        single = learner.hidden(features, batch, [alone])
+    prefix = len(batch) * (batch.grid[0] * batch.grid[1] + 3)
+    start = prefix + sum(group.ids.size for group in batch.rows[:-1])
+    torch.testing.assert_close(together[start : start + rows.ids.shape[1]], single[prefix:])
+
+
+def test_patches_are_those_of_the_processor(shard):
+    from galago.models import family
+
+    found = family(CONFIG["model_type"])
+    preprocessor = json.loads((nano.NANO / "preprocessor_config.json").read_text())
+    processor = found.processor(found.parse_config(CONFIG), preprocessor)
+    ours = patches(shard.pixels[:1], torch.device("cpu"), torch.float32)
+    np.testing.assert_allclose(ours.numpy(), processor.image(shard.pixels[0]).patches, atol=1e-5)
+
+
+def test_text_read_from_a_picture_is_one_token_per_character(spelling):
+    read = spelling.turn(0, [Question("Read the text.", "What a red ring", "line", spelled=True)])
+    assert (~read.known).sum() == len("What a red ring") + 1
+    said = spelling.turn(0, [Question("What is it?", "A red ring.", "caption")])
+    assert (~said.known).sum() < len("A red ring.")
+
+
+def test_values_inside_json_are_spelled_and_its_keys_are_not(spelling):
+    turn = spelling.turn(0, [Question("As JSON.", '{"name": "the circle", "n": null}', "json")])
+    ids = np.array(turn.ids)[~turn.known]
+    assert bytes(b for b in ids.tolist() if b < 256).count(b"the circle"[4]) >= 1
+    assert all(letter in ids for letter in b"the circle")
+
+
+def test_turns_are_padded_to_their_group_only(spelling):
+    words = ["no", "yes", "a " * 40, "b " * 60]
+    turns = [spelling.turn(n, [Question("What?", w, "t", spelled=True)]) for n, w in enumerate(words)]
+    packed = pack(turns)
+    assert sum(len(rows.ids) for rows in packed) == len(turns)
+    assert all(rows.ids.shape[1] <= 8 * -(-LEVELS[-1] // 8) for rows in packed)
+    assert min(rows.ids.shape[1] for rows in packed) < 32
+
+
+def test_a_shard_reads_back_as_it_was_written(tmp_path, shard):
+    save_shard(tmp_path / "a.npz", shard)
+    again = load_shard(tmp_path / "a.npz")
+    assert again.questions == shard.questions
+    np.testing.assert_array_equal(again.pixels, shard.pixels)
+
+
+def test_weights_that_no_loss_reaches_are_known(shard, spelling):
+    learner = Learner(CONFIG, seed=0, dtype="float32")
+    batch = make_batch(shard, spelling, np.random.default_rng(0))
+    torch.autograd.backward(learner.scores(batch).loss)
+    assert learner.gradients().keys() == learner.masters.keys()
+
+
+def test_shared_weights_are_the_ones_computed_with():
+    learner = Learner(CONFIG, seed=0, dtype="float32")
+    names = {name for name, *_ in nn.parameters(learner.model.module)}
+    assert names <= learner.live.keys()
