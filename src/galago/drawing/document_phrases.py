@@ -20,7 +20,7 @@ RECEIPT_WORDS: Mapping[str, tuple[str, ...]] = {
     "phone": ("phone number", "telephone number", "phone"),
     "total": ("total", "total amount", "sum", "grand total", "amount to pay"),
     "vat": ("VAT", "tax", "VAT amount"),
-    "payment": ("payment method", "means of payment", "payment"),
+    "payment": ("payment method", "means of payment", "way of payment"),
     "change": ("change", "change given back"),
 }
 """The words for each field of a receipt; the first is its usual name."""

@@ -68,9 +68,10 @@ PHRASES: Phrases = {
         "What must allergic people know is in it?", "Read the allergens.",
     ),
     "allergen": (
-        "Does it contain {allergen}?", "Is there {allergen} in it?", "Does the label name {allergen}?",
-        "Are there traces of {allergen}?", "Is {allergen} listed?", "Is {allergen} among the allergens?",
-        "Does the product have {allergen} in it?", "Must I expect {allergen} in it?",
+        "Does it contain {allergen}?", "Does the label list {allergen}?", "Does the label name {allergen}?",
+        "Is {allergen} printed as an allergen?", "Is {allergen} listed?",
+        "Is {allergen} among the allergens?", "Does it say that it contains {allergen}?",
+        "Is {allergen} named as an allergen?",
     ),
     "has barcode": (
         "Is there a barcode?", "Does the label have a barcode?", "Can you see a barcode?",
@@ -325,8 +326,12 @@ def _about(ask: Asker, content: Label, rows: list[Row]) -> list[Question]:
     others.append(ask("has barcode", "yes" if content.barcode else "no"))
     if content.allergens:
         others.append(ask("allergens", ", ".join(content.allergens), spelled=True))
-    allergen = pick(rng, content.allergens if content.allergens and chance(rng, 0.5) else ALLERGENS)
-    others.append(ask("allergen", "yes" if allergen in content.allergens else "no", allergen=allergen))
+    free = [
+        name for name in ALLERGENS if name not in content.allergens and name not in content.product.lower()
+    ]
+    listed = bool(content.allergens) and chance(rng, 0.5)
+    allergen = pick(rng, content.allergens if listed else free)
+    others.append(ask("allergen", "yes" if listed else "no", allergen=allergen))
     questions += sample(rng, others, 2)
     if chance(rng, 0.3):
         questions.append(ask("text", transcript(rows), spelled=True))

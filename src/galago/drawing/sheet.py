@@ -76,7 +76,7 @@ class Asker:
         **values: str,
     ) -> Question:
         """The question `key`, its `{...}` filled with `values`; an answer of `NONE` is never `spelled`."""
-        text = vary(self.rng, pick(self.rng, self.phrases[key]).format(**values))
+        text = vary(self.rng, pick(self.rng, self.phrases[key])).format(**values)
         return Question(text, answer, task or self.task, spelled and answer != NONE, tolerance)
 
 
