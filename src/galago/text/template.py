@@ -35,7 +35,6 @@ class ChatTemplate:
         self._variables = dict(variables or {})
         source = _GENERATION.sub(_plain_block, source)
         self._environment = minijinja.Environment(
-            templates={_NAME: source},
             filters={"tojson": _to_json},
             globals={"raise_exception": _refuse, "strftime_now": _strftime_now},
             fuel=_FUEL,
@@ -45,7 +44,7 @@ class ChatTemplate:
             auto_escape_callback=lambda _name: False,
         )
         try:
-            self._environment.undeclared_variables_in_template(_NAME)
+            self._environment.add_template(_NAME, source)
         except minijinja.TemplateError as error:
             raise _broken(error) from None
 
