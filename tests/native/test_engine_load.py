@@ -198,6 +198,13 @@ def test_a_packed_folder_computes_what_conversion_on_load_computes(hub, tmp_path
         assert packed.info()[fact] == converted.info()[fact]
 
 
+def test_weights_packed_in_other_groups_stay_as_they_are(hub, tmp_path):
+    convert(hub, tmp_path / "packed", weights="q4", group=64)
+    held, asked = (galago.load(tmp_path / "packed", weights=kind, cache=False) for kind in (None, "q4"))
+    np.testing.assert_array_equal(held.logits(MESSAGES), asked.logits(MESSAGES))
+    assert asked.engine.model.network.language.blocks[0].q.weight.group == 64
+
+
 def test_packed_weights_are_mapped_not_copied(hub, tmp_path):
     convert(hub, tmp_path / "packed", weights="q4")
     network = galago.load(tmp_path / "packed", cache=False).engine.model.network

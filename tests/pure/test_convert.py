@@ -1,5 +1,6 @@
 """`convert` writes a complete packed folder or nothing, and says what stands in its way."""
 
+import errno
 import json
 import resource
 from pathlib import Path
@@ -141,6 +142,17 @@ def test_a_disk_that_fills_up_leaves_nothing(checkpoint, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_is_full_of_companions_says_so(checkpoint, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model_folder.shutil, "copyfile", full)
+    with pytest.raises(WeightError, match="cannot be written: No space left on device") as error:
+        convert(checkpoint("qwen2_vl"), tmp_path / "out")
+    assert error.value.hint == "free some space, or write to another disk"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interruption_leaves_nothing(checkpoint, tmp_path):
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -153,7 +165,7 @@ def test_an_interruption_leaves_nothing(checkpoint, tmp_path):
 def test_a_large_matrix_is_converted_in_blocks_to_the_same_bits(checkpoint, tmp_path, monkeypatch):
     source = checkpoint("qwen2_5_vl")
     convert(source, tmp_path / "whole", weights="q4")
-    monkeypatch.setattr("galago.compress.conversion._BLOCK_VALUES", 5000)
+    monkeypatch.setattr("galago.engine.repack._BLOCK_VALUES", 5000)
     convert(source, tmp_path / "blocks", weights="q4")
     whole, blocks = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "blocks"))
     assert whole == blocks

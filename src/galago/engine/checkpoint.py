@@ -11,22 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from galago import packing
+from galago.engine.repack import repack
 from galago.engine.source import Source, find_model
 from galago.errors import ConfigError, WeightError
 from galago.files import StrPath, read_json_object
 from galago.formats import packed
 from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, read_metadata
 from galago.models import Family, ModelConfig, Tensor, family
-from galago.packing import Bf16Weight, PackedWeight, Weight
+from galago.packing import Bf16Weight, Weight
 from galago.types import Weights
 
-GROUP = 32
-"""Columns that share a scale when a tensor is packed here."""
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
 
 SAMPLES, SAMPLE = 4, 64
 """How many runs of how many values of each tensor go into the revision."""
@@ -135,28 +137,28 @@ class Checkpoint:
             sizes[kind] = sizes.get(kind, 0) + self.stored_bytes(tensor)
         return max(sizes, key=lambda kind: sizes[kind])
 
-    def weight(self, tensor: Tensor, wanted: Weights | None = None) -> Weight:
+    def weight(
+        self,
+        tensor: Tensor,
+        wanted: Weights | None = None,
+        *,
+        group: int | None = None,
+        threads: Executor | None = None,
+    ) -> Weight:
         """A parameter as the kernels take it: a matrix of the wanted kind, or a float32 vector.
 
-        None keeps the file's kind and copies nothing, except what has to be widened. Raises WeightError for a
-        wrong shape or dtype and, when packing, for values that are not finite.
+        None keeps the file's kind and copies nothing, except what has to be widened. Other kinds are
+        converted, by `threads` where they are given. Raises WeightError for a wrong shape or dtype, and
+        for values that cannot be packed.
         """
         held = self._read(tensor)
-        if tensor.matrix is None:
-            assert isinstance(held, np.ndarray)
+        if tensor.matrix is None or wanted is None:
             return held
-        kind = self.kind(tensor) if wanted is None else tensor.kind(wanted)
-        if kind == _kind_of(held):
-            return held
-        if kind == "f32":
-            return packing.to_dense(held)
-        if kind == "bf16":
-            return packing.to_bf16(packing.to_dense(held))
         try:
-            return packing.pack(packing.to_dense(held), 4 if kind == "q4" else 8, GROUP)
+            return repack(held, tensor.kind(wanted), group, threads)
         except WeightError as error:
             name = self.spelling[tensor.ours][0]
-            raise WeightError(f"{self.folder}: tensor {name!r} cannot be packed: {error}") from error
+            raise WeightError(f"{self.folder}: tensor {name!r} cannot be converted: {error}") from error
 
     def _read(self, tensor: Tensor) -> Weight:
         """A parameter as it is stored: float32, bf16 or packed for a matrix, float32 for a vector."""
@@ -202,14 +204,6 @@ def open_checkpoint(source: StrPath) -> Checkpoint:
     single = found.folder / SINGLE_FILE
     packed_as = packed.packed_as(read_metadata(single), str(single)) if single.exists() else None
     return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, packed_as)
-
-
-def _kind_of(weight: Weight) -> Weights:
-    if isinstance(weight, Bf16Weight):
-        return "bf16"
-    if isinstance(weight, PackedWeight):
-        return "q4" if weight.bits == 4 else "q8"
-    return "f32"
 
 
 def _others(names: list[Any]) -> str:

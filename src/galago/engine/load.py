@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,15 @@ from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
 from galago.errors import ConfigError
 from galago.files import read_json_object
+from galago.kernels.context import usable_processors
 from galago.models import Family, ModelConfig, Processor, Tensor, VisionLanguageModel
 from galago.packing import Weight
 from galago.text import Tokenizer
 from galago.types import Weights
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from galago.text import ChatTemplate
 
 Progress = Callable[[int, int], None]
@@ -102,12 +106,13 @@ def fill(
         if weights is not None and tensor.matrix and checkpoint.kind(tensor) != tensor.kind(weights)
     }
     total, done, held = sum(to_convert.values()), 0, 0
+    threads = _executor() if weights is not None else None
 
     def get(name: str, place: nn.Parameter) -> Weight:
         nonlocal done, held
         tensor: Tensor = table[name]
         assert place.shape == (tensor.matrix or tensor.shape), (name, place.shape, tensor.shape)
-        weight = checkpoint.weight(tensor, weights)
+        weight = checkpoint.weight(tensor, weights, threads=threads)
         held += weight.nbytes
         if name in to_convert:
             done += to_convert[name]
@@ -115,8 +120,15 @@ def fill(
                 progress(done, total)
         return weight
 
-    nn.assign(network.module, get)
+    with threads or nullcontext():
+        nn.assign(network.module, get)
     return held
+
+
+def _executor() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # only where there is something to convert
+
+    return ThreadPoolExecutor(usable_processors())
 
 
 def _processor_settings(folder: Path) -> dict[str, Any]:

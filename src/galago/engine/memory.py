@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from galago.engine.cache import RAM_BYTES
-from galago.engine.checkpoint import GROUP, Checkpoint
+from galago.engine.checkpoint import Checkpoint
 from galago.engine.prefix import PREFIX_BYTES
+from galago.engine.repack import GROUP
 from galago.errors import ModelError, UsageError
 from galago.formats import packed
 from galago.types import Weights
