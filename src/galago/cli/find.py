@@ -31,6 +31,8 @@ def run(settings: Settings) -> None:
 
     if settings.output is not None and not settings.output.parent.is_dir():
         raise UsageError(f"{settings.output.parent} is not a folder")
+    if settings.output is not None:
+        media.picture_file_format(settings.output)  # refuses an unknown ending before the work
     picture = read_picture(settings.image, settings.max_picture_pixels)
     boxes = settings.load().find(picture, settings.what, **settings.picture_options())
     if settings.json:

@@ -10,6 +10,14 @@ from galago.media.boxes import draw_boxes
 from galago.media.picture import Picture, PictureLimits
 from galago.media.read import read_picture
 from galago.media.resize import resize_bicubic
-from galago.media.save import save_picture
+from galago.media.save import picture_file_format, save_picture
 
-__all__ = ["Picture", "PictureLimits", "draw_boxes", "read_picture", "resize_bicubic", "save_picture"]
+__all__ = [
+    "Picture",
+    "PictureLimits",
+    "draw_boxes",
+    "picture_file_format",
+    "read_picture",
+    "resize_bicubic",
+    "save_picture",
+]
