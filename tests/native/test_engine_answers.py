@@ -187,7 +187,14 @@ def test_the_context_ends_an_answer(load, checkpoint, tmp_path):
 
 
 def test_a_prompt_longer_than_the_context_is_refused(model):
-    with pytest.raises(ContextLengthError, match=r"4096.*answer") as caught:
+    with pytest.raises(ContextLengthError, match=r"prompt has \d+ tokens.*4096.*answer"):
+        model.chat([{"role": "user", "content": "Is it? " * 2000}])
+    assert len(model.engine.prefixes) == 0
+
+
+def test_a_picture_larger_than_the_context_is_refused_before_it_is_encoded(model, monkeypatch):
+    monkeypatch.setattr(model.engine.model.network, "encode", None, raising=False)
+    with pytest.raises(ContextLengthError, match=r"picture takes 5041 tokens.*4096") as caught:
         model.ask(picture(2000, 2000, 1), "What is it?")
     assert "image_tokens" in caught.value.hint
 

@@ -12,7 +12,7 @@ from galago.engine.features import EncodedImage, content_key
 from galago.engine.load import LoadedModel
 from galago.engine.messages import Look
 from galago.engine.request import PictureBounds
-from galago.errors import UsageError
+from galago.errors import ContextLengthError, UsageError
 from galago.media import Picture, PictureLimits, read_picture
 
 
@@ -34,8 +34,9 @@ class Encoder:
     def encode(self, look: Look, bounds: PictureBounds) -> Encoded:
         """Features that are given or cached cost no vision tower (0 s).
 
-        Raises PictureError for what cannot be read, FeaturesError for features of another model, UsageError
-        for bounds that leave no picture. Features that are not finite are not cached.
+        Raises PictureError for what cannot be read, ContextLengthError for what no prompt has room for,
+        FeaturesError for features of another model, UsageError for bounds that leave no picture. Features
+        that are not finite are not cached.
         """
         given = look.sources[0]
         if isinstance(given, EncodedImage):
@@ -51,6 +52,7 @@ class Encoder:
         if image is not None:
             return Encoded(replace(image, notes=notes), time.perf_counter() - start, 0.0)
         visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
+        check_room(processor.tokens(visual.grid), model)
         prepared = time.perf_counter()
         features = model.network.encode(visual.patches, [visual.grid])
         features.flags.writeable = False
@@ -82,3 +84,13 @@ class Encoder:
 
     def _read(self, source: Any) -> Picture:
         return source if isinstance(source, Picture) else read_picture(source, limits=self._limits)
+
+
+def check_room(tokens: int, model: LoadedModel) -> None:
+    """Raise ContextLengthError for a picture that no prompt has room for, before it is encoded."""
+    context = model.config.context
+    if tokens >= context:
+        raise ContextLengthError(
+            f"the picture takes {tokens} tokens; {model.name} takes {context}, with question and answer",
+            hint=f"bound the picture: image_tokens={context // 2}",
+        )
