@@ -58,19 +58,19 @@ def convert(
     for tensor in checkpoint.tensors:
         specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, kinds[tensor.ours], group)
     total, done = sum(spec.byte_count for spec in specs.values()), 0
-    with (
-        new_folder(destination, needed_bytes=total) as folder,
-        writing(folder / SINGLE_FILE, specs, packed.metadata(weights)) as sink,
-        ThreadPoolExecutor(usable_processors()) as threads,
-    ):
+    with new_folder(destination, needed_bytes=total) as folder:
         copy_companions(checkpoint.folder, folder)
-        for tensor in checkpoint.tensors:
-            weight = checkpoint.weight(tensor, weights, group=group, threads=threads)
-            for name, array in packed.arrays(tensor.ours, weight).items():
-                sink.put(name, array)
-                done += array.nbytes
-                if progress is not None:
-                    progress(done, total)
+        with (
+            writing(folder / SINGLE_FILE, specs, packed.metadata(weights)) as sink,
+            ThreadPoolExecutor(usable_processors()) as threads,
+        ):
+            for tensor in checkpoint.tensors:
+                weight = checkpoint.weight(tensor, weights, group=group, threads=threads)
+                for name, array in packed.arrays(tensor.ours, weight).items():
+                    sink.put(name, array)
+                    done += array.nbytes
+                    if progress is not None:
+                        progress(done, total)
     before = sum(checkpoint.stored_bytes(tensor) for tensor in checkpoint.tensors)
     counts = {kind: list(kinds.values()).count(kind) for kind in dict.fromkeys(kinds.values())}
     return Conversion(Path(destination), weights, before, total, counts)

@@ -32,18 +32,16 @@ def write(
     kind = dtype or ("bf16" if checkpoint.weights == "bf16" else "f32")
     specs = {tensor.spellings[0]: TensorSpec(kind.upper(), tensor.shape) for tensor in checkpoint.tensors}
     total, done = sum(spec.byte_count for spec in specs.values()), 0
-    with (
-        new_folder(destination, needed_bytes=total) as folder,
-        writing(folder / SINGLE_FILE, specs, METADATA) as sink,
-    ):
+    with new_folder(destination, needed_bytes=total) as folder:
         copy_companions(checkpoint.folder, folder)
         _name_dtype(folder, DTYPE_NAMES[kind])
-        for tensor in checkpoint.tensors:
-            array = _dense(checkpoint, tensor, kind)
-            sink.put(tensor.spellings[0], array)
-            done += array.nbytes
-            if progress is not None:
-                progress(done, total)
+        with writing(folder / SINGLE_FILE, specs, METADATA) as sink:
+            for tensor in checkpoint.tensors:
+                array = _dense(checkpoint, tensor, kind)
+                sink.put(tensor.spellings[0], array)
+                done += array.nbytes
+                if progress is not None:
+                    progress(done, total)
     return kind, total
 
 

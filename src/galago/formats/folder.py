@@ -43,8 +43,11 @@ def new_folder(path: StrPath, *, needed_bytes: int = 0) -> Iterator[Path]:
             yield unfinished
             _refuse(target)  # somebody else may have been faster
             unfinished.rename(target)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(unfinished, ignore_errors=True)
+            if isinstance(error, WeightError):  # it knows the file by a name that nobody else knows
+                said = str(error).replace(str(unfinished), str(target))
+                raise WeightError(said, hint=error.hint) from error
             raise
     except OSError as error:
         full = error.errno == errno.ENOSPC
