@@ -10,9 +10,12 @@ from tokenizers import Tokenizer
 
 from galago import nn
 from galago.drawing import Question
+from galago.formats import safetensors
+from galago.models import family
 from galago.errors import TrainingError
 from galago.train import checkpoint, nano
 from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
+from galago.train.export import write_model
 from galago.train.learner import Learner
 from galago.train.pool import Source, draw_shard, load_shard, save_shard
 from galago.train.settings import Settings
@@ -90,7 +93,6 @@ def test_a_turn_sees_its_picture_and_itself_only(shard, spelling):
 
 
 def test_patches_are_those_of_the_processor(shard):
-    from galago.models import family
 
     found = family(CONFIG["model_type"])
     preprocessor = json.loads((nano.NANO / "preprocessor_config.json").read_text())
@@ -140,3 +142,17 @@ def test_shared_weights_are_the_ones_computed_with():
     learner = Learner(CONFIG, seed=0, dtype="float32")
     names = {name for name, *_ in nn.parameters(learner.model.module)}
     assert names <= learner.live.keys()
+
+
+def test_a_checkpoint_becomes_a_model_folder_with_every_tensor(settings, tmp_path):
+    run = nano.Run(settings)
+    run.save()
+    write_model(run.checkpoint_path, tmp_path / "nano")
+    written = safetensors.open_folder(tmp_path / "nano")
+    chosen = family(CONFIG["model_type"])
+    for tensor in chosen.tensors(chosen.parse_config(CONFIG)):
+        stored = written.pop(tensor.spellings[0])
+        assert stored.shape == tensor.shape
+        bits = torch.from_numpy(stored.array.copy()).view(torch.bfloat16)
+        torch.testing.assert_close(bits.flatten(), run.learner.masters[tensor.ours].bfloat16().flatten())
+    assert not written

@@ -44,7 +44,7 @@ class Run:
         self.average = {name: master.clone() for name, master in self.learner.masters.items()}
         tokenizer = Tokenizer.from_file(str(NANO / "tokenizer.json"))
         # this process also updates the weights, so it takes smaller batches than its helpers
-        share = 0.75 if settings.processes > 1 else 1.0
+        share = 0.65 if settings.processes > 1 else 1.0
         self.worker = Worker(settings, self.learner, tokenizer, share=share)
         self.rng = np.random.default_rng(settings.seed)
         self.progress = Progress()
@@ -73,8 +73,8 @@ class Run:
         self.progress = found.progress
         self.learner.refresh()
 
-    def save(self, name: str = "checkpoint.pt") -> None:
-        """Write the state of the run into its folder."""
+    def save(self) -> None:
+        """Write the state of the run into its folder; settling leaves the checkpoint of the plateau alone."""
         state = Checkpoint(
             self.learner.masters,
             self.average,
@@ -82,7 +82,8 @@ class Run:
             dict(self.rng.bit_generator.state),
             self.progress,
         )
-        checkpoints.save(self.settings.out / name, state)
+        settling = self.progress.stage == "settle"
+        checkpoints.save(self.settings.out / "settled.pt" if settling else self.checkpoint_path, state)
 
     def enter(self, stage: str) -> None:
         """Begin a stage, or go on in it."""
@@ -135,8 +136,8 @@ class Run:
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """The moving average of the weights, over about the last thousand steps."""
-        weight = max(1e-3, 1 / (1 + self.progress.step))
+        """The moving average of the weights, over about the last two hundred steps."""
+        weight = max(5e-3, 1 / (1 + self.progress.step))
         torch._foreach_lerp_(list(self.average.values()), list(self.learner.masters.values()), weight)
 
     def log(self, record: Mapping[str, Any]) -> None:
@@ -200,8 +201,7 @@ def validation_shards(settings: Settings, sources: list[Source]) -> dict[str, Sh
 def train(settings: Settings) -> Progress:
     """Train nano for `settings.minutes`; leaves checkpoint.pt (settled.pt) and log.jsonl in `settings.out`.
 
-    Ctrl-C saves first, unless it is settling. Raises TrainingError when a checkpoint cannot be resumed or the
-    loss is not finite.
+    Ctrl-C saves first. Raises TrainingError when a checkpoint cannot be resumed or the loss is not finite.
     """
     if settings.stage not in (*STAGES, "all"):
         raise TrainingError(f"there is no stage {settings.stage!r}", hint=f"one of all, {', '.join(STAGES)}")
@@ -219,8 +219,7 @@ def train(settings: Settings) -> Progress:
         for stage, minutes in plan:
             _run_stage(run, stage, minutes)
     except KeyboardInterrupt:
-        if run.progress.stage != "settle":
-            run.save()
+        run.save()
         raise
     finally:
         run.close()
@@ -249,7 +248,7 @@ def _run_stage(run: Run, stage: str, minutes: float) -> None:
         _loop(run, pool, stage, minutes, shards)
     finally:
         pool.close()
-    run.save("settled.pt" if stage == "settle" else "checkpoint.pt")
+    run.save()
     if shards:
         run.log({"validation": run.validate(shards)})
 
@@ -277,7 +276,7 @@ def _loop(run: Run, pool: Pool, stage: str, minutes: float, shards: Mapping[str,
             rounded = {name: round(value, 1) for name, value in speed.items()}
             run.log({"loss": round(seen.loss / steps, 4), **rounded, "tasks": summary(seen.tasks)})
             seen, steps, logged = Report(), 0, last
-        if last - saved > settings.save_s and stage != "settle":
+        if last - saved > settings.save_s:
             run.save()
             saved = last
         if shards and last - validated > settings.validate_s:
