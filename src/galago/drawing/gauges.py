@@ -296,8 +296,8 @@ def _write_numbers(
         sheet.write((centre[0], centre[1] + kind.capitals / 2), text, kind, ink, align="centre")
     if reading.unit:
         below = 185 < dial.sweep < 280 and len(reading.unit) < 3
-        centre_y = dial.centre[1] + (0.42 if below else -0.33) * dial.radius
-        label = fit(face, reading.quantity.drawn_unit, size * 0.3, max(12.5, size * 0.075))
+        centre_y = dial.centre[1] + (0.42 if below else -0.27) * dial.radius
+        label = fit(face, reading.quantity.drawn_unit, size * 0.27, max(12.5, size * 0.07))
         at = x + half, y + half * (1 + centre_y) + label.capitals / 2
         sheet.write(at, reading.quantity.drawn_unit, label, ink, align="centre")
 

@@ -55,7 +55,13 @@ class Board:
 
     def put(self, image: Image.Image, at: tuple[int, int]) -> None:
         """Puts what was drawn on `image`, the upper left corner of the board at (x, y)."""
-        image.paste(self.colours.reduce(_FINE), at, self.coverage.reduce(_FINE))
+        found = self.coverage.getbbox()
+        if found is None:
+            return
+        left, top = found[0] // _FINE, found[1] // _FINE
+        box = left * _FINE, top * _FINE, -(-found[2] // _FINE) * _FINE, -(-found[3] // _FINE) * _FINE
+        mask = self.coverage.reduce(_FINE, box)
+        image.paste(self.colours.reduce(_FINE, box), (at[0] + left, at[1] + top), mask)
 
     def _pixel(self, point: Point) -> Point:
         return (point[0] + 1) * self._scale, (point[1] + 1) * self._scale
