@@ -12,13 +12,14 @@ from galago.errors import MissingDependencyError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Train nano on pictures that are drawn as it learns. Needs the extra `train`."""
+    """Train nano on pictures that are drawn as it learns. Needs the extra `train`.
+
+    Leaves checkpoints, the log of the run and, in the folder `model`, the model itself.
+    """
 
     model: Literal["nano"] = argument("nano", "The model to train.")
     minutes: float = option("How long to train now.", default=60.0, metavar="M")
-    out: Path = option(
-        "Folder of checkpoints, drawn pictures and the log.", default=Path("runs/nano"), metavar="DIR"
-    )
+    out: Path = option("Folder of the run.", default=Path("runs/nano"), metavar="DIR")
     resume: bool = flag("Go on from the checkpoint in the folder.")
     stage: Literal["all", "look", "answer", "settle"] = option(
         "One stage alone; all: a quarter of the time look, then answer, and settle at the end.", default="all"
@@ -37,6 +38,7 @@ def run(settings: Settings) -> None:
 
     try:
         from galago.train import nano
+        from galago.train.export import write_model
         from galago.train.settings import Settings as TrainSettings
     except ModuleNotFoundError as error:
         if error.name != "torch":
@@ -56,4 +58,11 @@ def run(settings: Settings) -> None:
             fonts=settings.fonts,
         )
     )
-    print(f"{progress.pictures} pictures in {progress.minutes:.0f} minutes; the run is in {settings.out}")
+    if progress.stage == "settle":
+        write_model(settings.out / "settled.pt", settings.out / "model")
+    else:  # on the plateau the moving average is better than the last weights
+        write_model(settings.out / "checkpoint.pt", settings.out / "model", average=True)
+    print(
+        f"{progress.pictures} pictures in {progress.minutes:.0f} minutes;"
+        f" galago ask -m {settings.out / 'model'} asks what it learned"
+    )
