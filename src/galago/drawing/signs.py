@@ -298,7 +298,7 @@ def _text_sign(sheet: Sheet, ask: Asker) -> Drawing:
     rng, setting = sheet.rng, sheet.setting
     held_out = setting.split is Split.HELD_OUT
     text = pick(rng, _TEXTS) if chance(rng, 0.55) else _other_text(rng)
-    lines = text.split() if len(text) > 9 or (" " in text and chance(rng, 0.4)) else [text]
+    lines = text.split() if len(text) > setting.cols + 2 or (" " in text and chance(rng, 0.4)) else [text]
     field = pick(rng, tuple(COLOURS))
     light = luminance(COLOURS[field]) > 130
     ink = pick(
@@ -347,11 +347,10 @@ def _text_sign(sheet: Sheet, ask: Asker) -> Drawing:
 
 
 def _other_text(rng: np.random.Generator) -> str:
-    """One or two words that stand on no well-known sign."""
+    """One or two words, of at most nine letters each, that stand on no well-known sign."""
     count = 1 if chance(rng, 0.6) else 2
-    return " ".join(
-        (words.word(rng) if chance(rng, 0.7) else words.invented_word(rng)).upper() for _ in range(count)
-    )
+    made = [words.word(rng) if chance(rng, 0.7) else words.invented_word(rng)[:9] for _ in range(count)]
+    return " ".join(made).upper()
 
 
 RECIPES = (Recipe("sign", 23, _SIZES, paint_sign),)
