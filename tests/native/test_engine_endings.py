@@ -74,6 +74,12 @@ def test_no_end_token_before_min_tokens(model):
     assert saying(model, [end] * 50).chat(HELLO, min_tokens=5, max_tokens=5).usage.completion_tokens == 5
 
 
+def test_a_constraint_counts_more_than_min_tokens(model):
+    answer = model.chat(HELLO, choices=["yes", "yes or no"], min_tokens=30, max_tokens=50)
+    assert answer.text == "yes or no"
+    assert model.chat(HELLO, regex="a+", min_tokens=5, max_tokens=9).usage.completion_tokens >= 5
+
+
 def test_closing_a_stream_frees_the_work(model):
     stream = model.stream(HELLO, max_tokens=100, min_tokens=100)
     next(stream)

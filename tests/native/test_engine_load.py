@@ -13,6 +13,7 @@ from checkpoints import FAMILIES, bf16_bits
 from doctored import configured, edited
 from galago import ConfigError, ModelError, ModelNotFoundError, UsageError, WeightError, packing
 from galago.compress import convert
+from galago.engine import source
 from galago.formats import safetensors
 
 SMALL = picture(90, 130, 6)
@@ -34,6 +35,11 @@ def refused(folder, error, match):
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     refused(tmp_path / "missing", ModelNotFoundError, "missing")
+
+
+def test_an_installation_without_its_embedded_model_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(source, "__file__", str(tmp_path / "engine" / "source.py"))
+    assert "galago train nano" in refused("nano", ModelNotFoundError, "not in this installation").hint
 
 
 def test_a_name_that_nearly_is_one_is_told():
@@ -82,6 +88,26 @@ def test_end_tokens_come_from_the_config_where_no_other_file_has_them(hub, tmp_p
     folder = configured(hub, tmp_path / "copy", file="generation_config.json", eos_token_id=None)
     want = json.loads((hub / "config.json").read_text())["eos_token_id"]
     assert galago.load(folder, cache=False).engine.model.end_ids == (want,)
+
+
+def test_a_folder_without_image_settings_is_refused(checkpoint, tmp_path):
+    folder = configured(
+        checkpoint("qwen2_5_vl", naming="resaved"),
+        tmp_path / "copy",
+        file="processor_config.json",
+        image_processor=None,
+    )
+    refused(folder, ConfigError, "image_processor")
+
+
+def test_a_template_without_a_place_for_the_picture_is_refused(hub, tmp_path):
+    folder = configured(
+        hub, tmp_path / "copy", file="tokenizer_config.json", chat_template="{{ messages[0].role }}"
+    )
+    (folder / "chat_template.json").unlink()
+    model = galago.load(folder, cache=False)
+    with pytest.raises(ConfigError, match="0 places for 1 picture"):
+        model.ask(SMALL, "What?")
 
 
 def test_a_missing_tensor_is_named(hub, tmp_path):

@@ -131,6 +131,20 @@ def test_a_pydantic_model_gives_an_instance(model):
     assert 0 <= receipt.total <= 99
 
 
+class Picky(pydantic.BaseModel):
+    paid: bool
+
+    @pydantic.field_validator("paid")
+    @classmethod
+    def never(cls, _value):
+        raise ValueError("nothing is ever paid")
+
+
+def test_a_validator_that_the_schema_does_not_tell_is_heard(model):
+    with pytest.raises(GalagoError, match="nothing is ever paid"):
+        model.extract(SMALL, Picky)
+
+
 def test_an_extraction_cut_by_max_tokens_says_so(model):
     with pytest.raises(GalagoError, match="cut after 3 tokens") as caught:
         model.extract(SMALL, SCHEMA, max_tokens=3)
