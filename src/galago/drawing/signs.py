@@ -297,16 +297,16 @@ def _text_sign(sheet: Sheet, ask: Asker) -> Drawing:
     """A board with one to three words, perhaps an arrow. Held out: a double border, words at the left."""
     rng, setting = sheet.rng, sheet.setting
     held_out = setting.split is Split.HELD_OUT
-    text = pick(rng, _TEXTS) if chance(rng, 0.55) else _other_text(rng)
+    text = pick(rng, _TEXTS) if chance(rng, 0.55) else _other_text(rng, setting.cols + 3)
     lines = text.split() if len(text) > setting.cols + 2 or (" " in text and chance(rng, 0.4)) else [text]
     field = pick(rng, tuple(COLOURS))
     light = luminance(COLOURS[field]) > 130
     ink = pick(
         rng, ("black", "red", "blue") if light and field == "white" else ("black",) if light else ("white",)
     )
-    margin = float(rng.uniform(3, setting.between(8, 16)))
+    margin = float(rng.uniform(3, setting.width * setting.between(0.05, 0.08)))
     height = setting.height - 2 * margin
-    direction = pick(rng, ("left", "right", "up", "down")) if chance(rng, 0.25) else ""
+    direction = pick(rng, ("left", "right", "up", "down")) if len(lines) < 3 and chance(rng, 0.25) else ""
     rows = len(lines) + (0.9 if direction else 0)
     tall = min(height, rows * 54 + 20)
     top = margin + (height - tall) * float(rng.random())
@@ -321,11 +321,11 @@ def _text_sign(sheet: Sheet, ask: Asker) -> Drawing:
     face = fonts.choose(rng, setting, ("sans",))
     pitch = (tall - 16) / rows
     longest = max(lines, key=len)
-    kind = fit(face, longest, box[2] - box[0] - 22, pitch * 0.66)
+    kind = fit(face, longest, box[2] - box[0] - 16, pitch * 0.66)
     y = box[1] + 8
     for line in lines:
-        size = fit(face, line, box[2] - box[0] - 22, kind.capitals)
-        x = box[0] + 11 if held_out else (box[0] + box[2]) / 2
+        size = fit(face, line, box[2] - box[0] - 16, kind.capitals)
+        x = box[0] + 8 if held_out else (box[0] + box[2]) / 2
         place = x, y + pitch / 2 + size.capitals / 2
         sheet.write(place, line, size, colours[ink], align="left" if held_out else "centre")
         y += pitch
@@ -346,10 +346,10 @@ def _text_sign(sheet: Sheet, ask: Asker) -> Drawing:
     return sheet.finish([questions[0], *sample(rng, questions[1:], 2)], degrees=5.0)
 
 
-def _other_text(rng: np.random.Generator) -> str:
-    """One or two words, of at most nine letters each, that stand on no well-known sign."""
+def _other_text(rng: np.random.Generator, most: int) -> str:
+    """One or two words, of at most `most` letters each, that stand on no well-known sign."""
     count = 1 if chance(rng, 0.6) else 2
-    made = [words.word(rng) if chance(rng, 0.7) else words.invented_word(rng)[:9] for _ in range(count)]
+    made = [(words.word(rng) if chance(rng, 0.7) else words.invented_word(rng))[:most] for _ in range(count)]
     return " ".join(made).upper()
 
 
