@@ -251,7 +251,7 @@ class Learner:
         target = torch.as_tensor(targets[learned], device=self.device)
         each = F.cross_entropy(logits, target, reduction="none")
         lengths = np.bincount(turn_of[learned])
-        weight = torch.as_tensor(lengths[turn_of[learned]] ** -0.5, dtype=torch.float32, device=self.device)
+        weight = torch.as_tensor(lengths[turn_of[learned]] ** -0.85, dtype=torch.float32, device=self.device)
         names = [task for rows in batch.rows for task in rows.tasks]
         _count_turns(tasks, names, turn_of[learned], each, logits.argmax(-1) == target)
         return (each * weight).sum() / weight.sum()

@@ -57,8 +57,13 @@ class Run:
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where the plateau's checkpoint is."""
+        """Where the plateau's checkpoint is: what a run resumes from."""
         return self.settings.out / "checkpoint.pt"
+
+    @property
+    def path(self) -> Path:
+        """Where the state of the present stage is written."""
+        return self.settings.out / "settled.pt" if self.progress.stage == "settle" else self.checkpoint_path
 
     def _restore(self, found: Checkpoint) -> None:
         for ours, theirs in ((self.learner.masters, found.masters), (self.average, found.average)):
@@ -82,8 +87,7 @@ class Run:
             dict(self.rng.bit_generator.state),
             self.progress,
         )
-        settling = self.progress.stage == "settle"
-        checkpoints.save(self.settings.out / "settled.pt" if settling else self.checkpoint_path, state)
+        checkpoints.save(self.path, state)
 
     def enter(self, stage: str) -> None:
         """Begin a stage, or go on in it."""
@@ -199,7 +203,7 @@ def validation_shards(settings: Settings, sources: list[Source]) -> dict[str, Sh
 
 
 def train(settings: Settings) -> Progress:
-    """Train nano for `settings.minutes`; leaves checkpoint.pt (settled.pt) and log.jsonl in `settings.out`.
+    """Train nano for `settings.minutes`; leaves checkpoints, model/ and log.jsonl in `settings.out`.
 
     Ctrl-C saves first. Raises TrainingError when a checkpoint cannot be resumed or the loss is not finite.
     """
@@ -223,6 +227,11 @@ def train(settings: Settings) -> Progress:
         raise
     finally:
         run.close()
+    if run.progress.stage != "look":
+        from galago.train.export import write_model
+
+        settled = run.progress.stage == "settle"
+        write_model(run.path, settings.out / "model", average=not settled)
     return run.progress
 
 
