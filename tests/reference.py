@@ -60,7 +60,6 @@ class Reference:
 
     def load(self) -> tuple[Any, dict[str, Any]]:
         """The model, and what was missing, unexpected or of another shape."""
-        torch.set_num_threads(1)
         return AutoModelForImageTextToText.from_pretrained(
             self.folder, dtype=torch.float32, output_loading_info=True
         )
