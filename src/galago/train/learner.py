@@ -76,7 +76,7 @@ class TurnCache:
         """q [n, A, H, d], k and v [n, S, G, d] -> [n * A, H, d]; row t sees keys 0 .. S - A + t.
 
         The query heads over one key head are taken as more rows, so that keys are never repeated. Plain
-        products, as their backward pass is several times as fast on a CPU as the fused one's (LOG).
+        products, as the fused backward pass is several times slower on a CPU (LOG 2026-11-20).
         """
         count, rows, heads, width = q.shape
         share = heads // k.shape[2]
