@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +34,7 @@ def replacing(path: StrPath, *, durable: bool = False) -> Iterator[BinaryIO]:
             raise IsADirectoryError(None, "is a folder", str(target))
         if not stat.S_ISREG(mode):
             raise OSError(None, "is not an ordinary file", str(target))
-    unfinished = target.parent / f".galago-{secrets.token_hex(8)}.part"
+    unfinished = target.parent / f".galago-{os.urandom(8).hex()}.part"
     try:
         with unfinished.open("xb") as file:
             yield file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from galago.device.sensed import ROOT, Sensed, fields, read_int, read_text
@@ -48,6 +47,8 @@ def throttled(root: Path = ROOT) -> Sensed[bool]:
     word = read_text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
     command = root / "usr/bin/vcgencmd"
     if word is None and command.exists():
+        import subprocess  # a Raspberry Pi alone needs it
+
         try:
             told = subprocess.run(  # noqa: S603 - the firmware's own command, by its full path
                 [command, "get_throttled"], capture_output=True, text=True, timeout=1, check=False

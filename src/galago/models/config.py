@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -75,6 +74,8 @@ class ConfigReader:
     def finish(self, unused: Iterable[str] = ()) -> None:
         """Refuse every key that was not taken and is not known to be unneeded."""
         for key in self.values.keys() - self.taken - DESCRIPTIVE - set(unused):
+            import difflib  # only a mistake needs it
+
             close = difflib.get_close_matches(key, self.taken, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "a newer model may need a newer Galago"
             raise ConfigError(f"{self.where} has the unknown key {key!r} = {self.values[key]!r}", hint=hint)

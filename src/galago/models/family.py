@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 import pkgutil
@@ -215,6 +214,8 @@ def family(model_type: str) -> Family:
     for name in names:
         if model_type in _family_in(name).aliases:
             return _family_in(name)
+    import difflib  # only a mistake needs it
+
     close = difflib.get_close_matches(model_type, names, n=1)
     raise ConfigError(
         f"model_type {model_type!r} is not a family Galago knows: {', '.join(names)}",
