@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 
 from galago import nn
 from galago.drawing import Question
+from galago.errors import TrainingError
 from galago.formats import safetensors
 from galago.models import family
-from galago.errors import TrainingError
 from galago.train import checkpoint, nano
 from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
 from galago.train.export import write_model
@@ -156,3 +156,25 @@ def test_a_checkpoint_becomes_a_model_folder_with_every_tensor(settings, tmp_pat
         bits = torch.from_numpy(stored.array.copy()).view(torch.bfloat16)
         torch.testing.assert_close(bits.flatten(), run.learner.masters[tensor.ours].bfloat16().flatten())
     assert not written
+
+
+def test_the_whole_pipeline_leaves_a_model_a_log_and_checkpoints(settings):
+    progress = nano.train(replace(settings, minutes=0.02, validation=2, log_s=0.0, stage="all"))
+    assert progress.stage == "settle"
+    assert progress.turns > 0
+    names = {path.name for path in settings.out.iterdir()}
+    assert {"checkpoint.pt", "settled.pt", "log.jsonl", "model"} <= names
+    records = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
+    assert any(record.get("validation") for record in records)
+    assert {record["stage"] for record in records} == {"look", "answer", "settle"}
+
+
+def test_an_unknown_stage_is_refused_by_name(settings):
+    with pytest.raises(TrainingError, match="looking"):
+        nano.train(replace(settings, stage="looking"))
+
+
+@pytest.mark.slow
+def test_helpers_and_the_drawing_process_share_the_work(settings):
+    shared = replace(settings, processes=2, background=True, minutes=0.2, shards=8, stage="answer")
+    assert nano.train(shared).pictures > 0
