@@ -1,10 +1,9 @@
-"""What holds for every test: the source of this tree, no network, no file of the user's touched."""
+"""What holds for every test: no network, no file or setting of the user's touched."""
 
 from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +11,13 @@ from checkpoints import checkpoint
 
 __all__ = ["checkpoint"]
 
-SOURCE = Path(__file__).parents[1] / "src"
 HERE = {"127.0.0.1", "::1", "localhost"}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_world(tmp_path_factory):
-    """Programs that tests start run this source and keep their caches in a temporary folder."""
+    """Caches are kept in a temporary folder, and the user's own settings do not count."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH", "")])))
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     for name in [name for name in os.environ if name.startswith("GALAGO_")]:
         patch.delenv(name)
