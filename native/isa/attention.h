@@ -6,7 +6,7 @@ namespace galago::GALAGO_ISA {
 
 constexpr int64_t key_block = 64;  // multiple of tile_vectors * Vec::width
 constexpr int64_t attention_rows = 64;
-constexpr int64_t turn_rows = 2;  // from so many rows on, turning the keys pays
+constexpr int64_t turn_rows = 6;  // from so many rows on, turning the keys pays
 
 inline int64_t padded(int64_t n) { return (n + Vec::width - 1) / Vec::width * Vec::width; }
 
@@ -51,7 +51,7 @@ inline void start(const Attention& p, const AttentionPart& part, const Tile& til
 }
 
 inline void score(const Attention& p, const Tile& tile, const float* keys, int64_t count) {
-    if (tile.rows >= turn_rows) {
+    if (tile.rows >= turn_rows || count < 4) {
         transpose_block<float>(
             {keys, p.k.token_stride}, tile.keys.data, key_block, count, p.size, padded(count)
         );
@@ -61,9 +61,11 @@ inline void score(const Attention& p, const Tile& tile, const float* keys, int64
         );
         return;
     }
-    for (int64_t s = 0; s < count; ++s) {
-        const float* key = keys + s * p.k.token_stride;
-        for (int64_t r = 0; r < tile.rows; ++r) tile.weights[r][s] = dot(tile.queries[r], key, p.size);
+    for (int64_t s = 0; s < count; s += 4) {
+        // The last four keys are taken again when their number is no multiple of four.
+        const int64_t four = s + 4 <= count ? s : count - 4;
+        for (int64_t r = 0; r < tile.rows; ++r)
+            dot_four(tile.queries[r], {keys + four * p.k.token_stride, p.k.token_stride}, tile.weights[r] + four, p.size);
     }
 }
 

@@ -28,9 +28,16 @@ inline void dot_tile(const DenseProduct<W>& p, int64_t t0, int64_t n0) {
     int64_t k = 0;
     for (; k + Vec::width <= p.cols; k += Vec::width) step(k);
     if (k < p.cols) step(k, p.cols - k);
-    for (int t = 0; t < tokens; ++t)
-        for (int r = 0; r < rows; ++r)
-            p.y[(t0 + t) * p.rows + n0 + r] = sum(sums[t][r]) + (p.bias != nullptr ? p.bias[n0 + r] : 0.0F);
+    for (int t = 0; t < tokens; ++t) {
+        float* y = p.y + (t0 + t) * p.rows + n0;
+        if constexpr (rows == 4) {
+            store_sums(y, sums[t][0], sums[t][1], sums[t][2], sums[t][3]);
+        } else {
+            for (int r = 0; r < rows; ++r) y[r] = sum(sums[t][r]);
+        }
+        if (p.bias == nullptr) continue;
+        for (int r = 0; r < rows; ++r) y[r] += p.bias[n0 + r];
+    }
 }
 
 template <int most, int rows, class W>

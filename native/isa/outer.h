@@ -23,7 +23,9 @@ inline void outer_tile(
             for (int v = 0; v < vectors; ++v) sums[r][v] = fma(x, factor[v], sums[r][v]);
         }
     }
+#pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
             if (whole || v + 1 < vectors) {
                 store(c[r] + v * Vec::width, sums[r][v]);
@@ -45,8 +47,9 @@ inline void outer_columns(
         a.data += most * a.stride;
         c.data += most * c.stride;
     }
-    if constexpr (most > 1)
-        if (rows > 0) outer_columns<most / 2, vectors, whole>(a, b, c, rows, inner, rest, accumulate);
+    constexpr int fewer = most > 6 ? 6 : most - 1;
+    if constexpr (fewer > 0)
+        if (rows > 0) outer_columns<fewer, vectors, whole>(a, b, c, rows, inner, rest, accumulate);
 }
 
 inline void outer_product(
@@ -54,6 +57,10 @@ inline void outer_product(
     bool accumulate
 ) {
     constexpr int64_t step = tile_vectors * Vec::width;
+    if (rows <= 2) {  // few rows: more vectors, so that enough sums run side by side
+        for (; cols >= 2 * step; cols -= 2 * step, b.data += 2 * step, c.data += 2 * step)
+            outer_columns<2, 2 * tile_vectors, true>(a, b, c, rows, inner, 0, accumulate);
+    }
     for (; cols >= step; cols -= step, b.data += step, c.data += step)
         outer_columns<tile_rows, tile_vectors, true>(a, b, c, rows, inner, 0, accumulate);
     if (cols > Vec::width) {

@@ -19,18 +19,21 @@ inline void quantise_row(
         float high = 0;
         __builtin_memcpy(&high, &bits, sizeof high);
         const bool finite = bits < 0x7f800000U, used = finite && high >= 1e-30F;
-        int total = 0;
+        Words total = to_words(zero());
         if (used) {
             const Vec inverse = splat(127.0F / high);
             for (int64_t i = 0; i < group; i += Vec::width) {
                 const int64_t n = count - i;
-                total += store_int8(codes + i, (n >= Vec::width ? load(from + i) : n > 0 ? load(from + i, n) : zero()) * inverse);
+                const Vec v = n >= Vec::width ? load(from + i) : n > 0 ? load(from + i, n) : zero();
+                const Words words = to_words(v * inverse);
+                store_int8(codes + i, words);
+                total = total + words;
             }
         } else {
             __builtin_memset(codes, 0, static_cast<size_t>(group));
         }
         *scales = !finite ? __builtin_nanf("") : used ? high / 127.0F : 0.0F;
-        *sums = *scales * static_cast<float>(total);
+        *sums = *scales * static_cast<float>(sum(total));
     }
 }
 
@@ -50,74 +53,102 @@ inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
     }
 }
 
-// One panel times the `tokens` tokens of a tile.
-template <int bits, int tokens>
-inline void panel_times_tile(const PackedProduct& p, int64_t panel, int64_t start) {
-    constexpr int vectors = PanelFloats::vectors;
-    const PackedMatrix& w = p.weight;
-    const int64_t groups = w.groups(), n = panel * panel_rows;
-    const int64_t rows = w.rows - n < panel_rows ? w.rows - n : panel_rows;
-    const uint8_t* codes = w.codes + panel * w.panel_bytes();
-    const uint16_t* scales = w.scales + panel * groups * panel_rows;
-    const uint16_t* offsets = w.offsets + panel * groups * panel_rows;
-    const int8_t* x = p.x.codes + start * w.padded_cols();
+// Columns of a panel that are multiplied with all tokens before the next: they should stay in the first-level cache.
+constexpr int64_t packed_block = 1024;
 
-    Vec y[tokens][vectors];
-    for (int v = 0; v < vectors; ++v) {
+// Values of a row of y, or of bias, beside a panel; `rows` of its 16 exist.
+inline PanelFloats load_panel(const float* from, int64_t rows) {
+    PanelFloats all;
+    for (int v = 0; v < PanelFloats::vectors; ++v) {
         const int64_t left = rows - v * Vec::width;
-        Vec bias = zero();
-        if (p.bias != nullptr && left > 0)
-            bias = left >= Vec::width ? load(p.bias + n + v * Vec::width) : load(p.bias + n + v * Vec::width, left);
-        for (int t = 0; t < tokens; ++t) y[t][v] = bias;
+        const float* part = from + v * Vec::width;
+        all.part[v] = left >= Vec::width ? load(part) : left > 0 ? load(part, left) : zero();
     }
-    for (int64_t g = 0; g < groups; ++g) {
+    return all;
+}
+inline void store_panel(float* to, const PanelFloats& all, int64_t rows) {
+    for (int v = 0; v < PanelFloats::vectors; ++v) {
+        const int64_t left = rows - v * Vec::width;
+        float* part = to + v * Vec::width;
+        if (left >= Vec::width) {
+            store(part, all.part[v]);
+        } else if (left > 0) {
+            store(part, all.part[v], left);
+        }
+    }
+}
+
+// y += one panel times the `tokens` tokens of a tile, over some groups of columns; the first ones start from the bias.
+template <int bits, int tokens>
+inline void panel_times_tile(const PackedProduct& p, int64_t panel, int64_t start, Span groups) {
+    const PackedMatrix& w = p.weight;
+    const int64_t n = panel * panel_rows, first = panel * w.groups() + groups.begin;
+    const int64_t rows = w.rows - n < panel_rows ? w.rows - n : panel_rows;
+    const uint8_t* codes = w.codes + first * w.group * panel_rows * bits / 8;
+    const uint16_t *scales = w.scales + first * panel_rows, *offsets = w.offsets + first * panel_rows;
+    const int8_t* x = p.x.codes + start * w.padded_cols() + groups.begin * w.group * tokens;
+    const float* steps = p.x.scales + groups.begin * p.x.tokens + start;
+    const float* sums = p.x.sums + groups.begin * p.x.tokens + start;
+    float* to = p.y + start * w.rows + n;
+
+    PanelFloats y[tokens];
+    for (int t = 0; t < tokens; ++t) {
+        if (groups.begin > 0) {
+            y[t] = load_panel(to + t * w.rows, rows);
+        } else {
+            y[t] = load_panel(p.bias + n, p.bias == nullptr ? 0 : rows);
+        }
+    }
+    for (int64_t g = groups.begin; g < groups.end; ++g) {
         PanelSums dots[tokens];
         for (int t = 0; t < tokens; ++t) clear(dots[t]);
         for (int64_t k = 0; k < w.group; k += 32, codes += 4 * bits * panel_rows, x += 32 * tokens)
             add_dots<bits, tokens>(codes, x, dots);
-        const PanelFloats scale = load_f16(scales + g * panel_rows), offset = load_f16(offsets + g * panel_rows);
-        const float* step = p.x.scales + g * p.x.tokens + start;
-        const float* sum = p.x.sums + g * p.x.tokens + start;
+        const PanelFloats scale = load_f16(scales), offset = load_f16(offsets);
         for (int t = 0; t < tokens; ++t) {
             const PanelFloats dot = to_floats(dots[t]);
-            for (int v = 0; v < vectors; ++v) {
-                y[t][v] = fma(splat(step[t]), dot.part[v] * scale.part[v], y[t][v]);
-                y[t][v] = fma(splat(sum[t]), offset.part[v], y[t][v]);
+            for (int v = 0; v < PanelFloats::vectors; ++v) {
+                y[t].part[v] = fma(splat(steps[t]), dot.part[v] * scale.part[v], y[t].part[v]);
+                y[t].part[v] = fma(splat(sums[t]), offset.part[v], y[t].part[v]);
             }
         }
+        scales += panel_rows;
+        offsets += panel_rows;
+        steps += p.x.tokens;
+        sums += p.x.tokens;
     }
-    for (int t = 0; t < tokens; ++t) {
-        for (int v = 0; v < vectors; ++v) {
-            const int64_t left = rows - v * Vec::width;
-            float* to = p.y + (start + t) * w.rows + n + v * Vec::width;
-            if (left >= Vec::width) {
-                store(to, y[t][v]);
-            } else if (left > 0) {
-                store(to, y[t][v], left);
-            }
-        }
-    }
+    for (int t = 0; t < tokens; ++t) store_panel(to + t * w.rows, y[t], rows);
 }
 
 template <int bits, int tokens>
-inline void panel_times(const PackedProduct& p, int64_t panel, int64_t start, int64_t count) {
+inline void panel_times(const PackedProduct& p, int64_t panel, int64_t start, int64_t count, Span groups) {
     if (count == tokens) {
-        panel_times_tile<bits, tokens>(p, panel, start);
+        panel_times_tile<bits, tokens>(p, panel, start, groups);
     } else if constexpr (tokens > 1) {
-        panel_times<bits, tokens - 1>(p, panel, start, count);
+        panel_times<bits, tokens - 1>(p, panel, start, count, groups);
+    }
+}
+
+template <int bits>
+inline void panels_times(const PackedProduct& p, Span panels) {
+    const int64_t groups = p.weight.groups();
+    const int64_t block = packed_block > p.weight.group ? packed_block / p.weight.group : 1;
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        for (int64_t g = 0; g < groups; g += block) {
+            const Span part{g, g + block < groups ? g + block : groups};
+            for (int64_t start = 0; start < p.x.tokens; start += p.x.tile) {
+                const int64_t left = p.x.tokens - start, count = left < p.x.tile ? left : p.x.tile;
+                panel_times<bits, packed_tokens>(p, panel, start, count, part);
+            }
+        }
     }
 }
 
 inline void linear_packed(const PackedProduct& p, Span panels) {
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        for (int64_t start = 0; start < p.x.tokens; start += p.x.tile) {
-            const int64_t left = p.x.tokens - start, count = left < p.x.tile ? left : p.x.tile;
-            if (p.weight.bits == 8) {
-                panel_times<8, packed_tokens>(p, panel, start, count);
-            } else {
-                panel_times<4, packed_tokens>(p, panel, start, count);
-            }
-        }
+    if (p.weight.bits == 8) {
+        panels_times<8>(p, panels);
+    } else {
+        panels_times<4>(p, panels);
     }
 }
 

@@ -61,6 +61,11 @@ inline float sum(Vec a) {
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
+// The sums of four vectors, side by side.
+inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v));
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+}
 inline float largest(Vec a) {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
@@ -89,12 +94,18 @@ inline uint32_t largest_bits(Vec a) {
     return static_cast<uint32_t>(_mm_cvtsi128_si32(s));
 }
 
-// Rounds to nearest even and stores as int8; returns the sum of the integers.
-inline int store_int8(int8_t* p, Vec a) {
-    const __m256i words = _mm256_cvtps_epi32(a.v);
-    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+// `width` int32.
+struct Words {
+    __m256i v;
+};
+inline Words to_words(Vec a) { return {_mm256_cvtps_epi32(a.v)}; }  // to nearest even
+inline Words operator+(Words a, Words b) { return {_mm256_add_epi32(a.v, b.v)}; }
+inline void store_int8(int8_t* p, Words a) {
+    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+}
+inline int sum(Words a) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(1, 0, 3, 2)));
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, _MM_SHUFFLE(2, 3, 0, 1))));
 }

@@ -56,6 +56,14 @@ inline Vec if_negative(Vec x, Vec then, Vec otherwise) {
     return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), otherwise.v, then.v)};
 }
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+// The sums of four vectors, side by side.
+inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
+    const auto halve = [](Vec x) {
+        return _mm256_add_ps(_mm512_castps512_ps256(x.v), _mm512_extractf32x8_ps(x.v, 1));
+    };
+    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(halve(a), halve(b)), _mm256_hadd_ps(halve(c), halve(d)));
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
+}
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 // a 2^n for an integral n; what is too small becomes denormal or 0, what is too large infinite.
@@ -69,11 +77,15 @@ inline uint32_t largest_bits(Vec a) {
     return static_cast<uint32_t>(_mm512_reduce_max_epi32(_mm512_castps_si512(a.v)));
 }
 
-// Rounds to nearest even and stores as int8; returns the sum of the integers.
-inline int store_int8(int8_t* p, Vec a) {
-    const __m512i words = _mm512_cvtps_epi32(a.v);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(words));
-    return _mm512_reduce_add_epi32(words);
+// `width` int32.
+struct Words {
+    __m512i v;
+};
+inline Words to_words(Vec a) { return {_mm512_cvtps_epi32(a.v)}; }  // to nearest even
+inline Words operator+(Words a, Words b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline int sum(Words a) { return _mm512_reduce_add_epi32(a.v); }
+inline void store_int8(int8_t* p, Words a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
 
 // to[j * stride + i] = from[i][j] for a square of `width`.
@@ -119,31 +131,33 @@ struct PanelSums {
 inline void clear(PanelSums& s) { s.v = _mm512_setzero_si512(); }
 inline PanelFloats to_floats(PanelSums s) { return {{{_mm512_cvtepi32_ps(s.v)}}}; }
 
-inline __m512i four_of(const int8_t* p) {
-    int word;
-    __builtin_memcpy(&word, p, sizeof word);
-    return _mm512_set1_epi32(word);
+// sums += codes times the four activations at x, in every row. Written as assembly because GCC 12 makes of the intrinsic
+// a separate broadcast and two register moves, which cost more than the instruction.
+inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
+    struct Quad {
+        int8_t values[4];
+    };
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(codes), "m"(*reinterpret_cast<const Quad*>(x)));
 }
 
 // sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4 `tokens`.
 template <int bits, int tokens>
 inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     if constexpr (bits == 8) {
+#pragma GCC unroll 8
         for (int quad = 0; quad < 8; ++quad) {
             const __m512i w = _mm512_loadu_si512(codes + quad * 64);
-            for (int t = 0; t < tokens; ++t)
-                sums[t].v = _mm512_dpbusd_epi32(sums[t].v, w, four_of(x + (quad * tokens + t) * 4));
+            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, w, x + (quad * tokens + t) * 4);
         }
     } else {
         const __m512i mask = _mm512_set1_epi8(15);
+#pragma GCC unroll 4
         for (int pair = 0; pair < 4; ++pair) {
             const __m512i both = _mm512_loadu_si512(codes + pair * 64);
             const __m512i even = _mm512_and_si512(both, mask);
             const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
-            for (int t = 0; t < tokens; ++t)
-                sums[t].v = _mm512_dpbusd_epi32(sums[t].v, even, four_of(x + (2 * pair * tokens + t) * 4));
-            for (int t = 0; t < tokens; ++t)
-                sums[t].v = _mm512_dpbusd_epi32(sums[t].v, odd, four_of(x + ((2 * pair + 1) * tokens + t) * 4));
+            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, even, x + (2 * pair * tokens + t) * 4);
+            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, odd, x + ((2 * pair + 1) * tokens + t) * 4);
         }
     }
 }
