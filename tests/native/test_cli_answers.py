@@ -128,12 +128,12 @@ def test_a_terminal_sees_the_same_text(tiny, picture, run):
 def test_a_conversation_remembers(run, tiny, picture, typed):
     model = galago.load(tiny)
     messages = []
-    for text in (QUESTION, "And now?"):
+    for text in (QUESTION, "And now?", "And then?"):
         image = [] if messages else [{"type": "image", "image": picture}]
         messages.append({"role": "user", "content": [*image, {"type": "text", "text": text}]})
         answer = model.chat(messages, max_tokens=8)
         messages.append({"role": "assistant", "content": answer.text})
-    typed(f"/image {picture}\n{QUESTION}\n\nAnd now?\n/bye\nnever read\n".encode())
+    typed(f"/image {picture}\n{QUESTION}\n\nAnd now?\nAnd then?\n/bye\nnever read\n".encode())
     code, out, _ = run("chat", "-m", tiny, *SHORT)
     assert code == 0
     assert out == "".join(message["content"] + "\n" for message in messages[1::2])
