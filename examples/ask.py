@@ -4,8 +4,8 @@ import sys
 
 import galago
 
-picture = sys.argv[1] if len(sys.argv) > 1 else "examples/demo.png"
-question = sys.argv[2] if len(sys.argv) > 2 else "What does the display show, with the unit?"
+picture = sys.argv[1] if len(sys.argv) > 1 else "examples/scene.png"
+question = sys.argv[2] if len(sys.argv) > 2 else "What kind of shape is the green one?"
 
 model = galago.load("nano")
 answer = model.ask(picture, question)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PICTURE = "examples/demo.png"
-QUESTION = "What does the display show, with the unit?"
+PICTURE = "examples/scene.png"
+QUESTION = "What kind of shape is the green one?"
 GALAGO = str(Path(sys.executable).parent / "galago")
 
 
@@ -46,7 +46,7 @@ def warm(runs: int) -> dict[str, Any]:
     for _ in range(runs):
         model = galago.load("nano", cache=False)
         firsts.append(model.ask(PICTURE, QUESTION).timings.total_s)
-        seconds.append(model.ask(PICTURE, "What is the unit?").timings.total_s)
+        seconds.append(model.ask(PICTURE, "What colour is the ring?").timings.total_s)
     return {"first_s": spread(firsts), "second_s": spread(seconds)}
 
 

@@ -17,7 +17,7 @@ from galago.drawing import RECIPES, Split, draw
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIFFICULTY = 0.4
 PICTURES = {  # name: recipe, seed, size in cells
-    "demo": ("lcd", 0, (4, 6)),
+    "display": ("lcd", 0, (4, 6)),
     "scene": ("scene", 5, (6, 8)),
     "text": ("lines", 0, (5, 8)),
     "receipt": ("receipt", 0, (8, 8)),
