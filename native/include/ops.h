@@ -40,13 +40,13 @@ constexpr double dense_cost(int64_t tokens, int64_t rows, int64_t cols) {
     return static_cast<double>(rows) * static_cast<double>(cols) * (0.05 + 0.03 * static_cast<double>(tokens));
 }
 constexpr double packed_cost(int64_t tokens, int64_t rows, int64_t cols) {
-    return static_cast<double>(rows) * static_cast<double>(cols) * (0.05 + 0.006 * static_cast<double>(tokens));
+    return static_cast<double>(rows) * static_cast<double>(cols) * (0.02 + 0.006 * static_cast<double>(tokens));
 }
 constexpr double attention_cost(int64_t tokens, int64_t keys, int64_t heads, int64_t size) {
     return static_cast<double>(tokens * heads) * static_cast<double>(keys) * static_cast<double>(size + 8) * 0.06;
 }
-constexpr double pass_cost(int64_t count) { return static_cast<double>(count) * 0.3; }
-constexpr double activation_cost(int64_t count) { return static_cast<double>(count) * 0.8; }
+constexpr double pass_cost(int64_t count) { return static_cast<double>(count) * 0.2; }
+constexpr double activation_cost(int64_t count) { return static_cast<double>(count) * 0.4; }
 
 // Waking a worker costs some microseconds; work below this stays on its thread.
 constexpr double worth_sharing = 15'000;

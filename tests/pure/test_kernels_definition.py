@@ -130,6 +130,22 @@ def test_the_context_ends_with_its_block():
     assert kernels.context.current() is before
 
 
+def test_without_the_extension_numpy_arrays_are_refused_with_a_way_out():
+    program = """
+import sys, numpy
+sys.modules["galago.kernels._native"] = None
+from galago import errors, kernels
+try:
+    kernels.silu(numpy.ones(3, numpy.float32))
+except errors.MissingDependencyError as error:
+    assert "pip install ." in error.hint, error.hint
+    sys.exit(0)
+sys.exit("numpy computed in silence")
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
 def test_the_definition_needs_neither_torch_nor_the_extension():
     program = """
 import sys, numpy
