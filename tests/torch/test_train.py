@@ -178,3 +178,18 @@ def test_an_unknown_stage_is_refused_by_name(settings):
 def test_helpers_and_the_drawing_process_share_the_work(settings):
     shared = replace(settings, processes=2, background=True, minutes=0.2, shards=8, stage="answer")
     assert nano.train(shared).pictures > 0
+
+
+def test_a_run_may_start_from_a_model_folder(settings, tmp_path):
+    run = nano.Run(replace(settings, seed=3))
+    run.save()
+    write_model(run.path, tmp_path / "model")
+    started = nano.Run(replace(settings, start=str(tmp_path / "model")))
+    for name, master in started.learner.masters.items():
+        if not name.startswith("heads."):
+            assert torch.equal(master, run.learner.masters[name].bfloat16().float()), name
+
+
+def test_a_run_resumes_or_starts_from_a_model_and_not_both(settings):
+    with pytest.raises(TrainingError, match="cannot start from nano"):
+        nano.train(replace(settings, resume=True, start="nano"))

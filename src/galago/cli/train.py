@@ -20,6 +20,9 @@ class Settings:
     model: Literal["nano"] = argument("nano", "The model to train.")
     minutes: float = option("How long to train now.", default=60.0, metavar="M")
     out: Path = option("Folder of the run.", default=Path("runs/nano"), metavar="DIR")
+    start: str | None = option(
+        "Begin with the weights of this model, a name or a folder, instead of from nothing.", metavar="MODEL"
+    )
     resume: bool = flag("Go on from the checkpoint in the folder.")
     stage: Literal["all", "look", "answer", "settle"] = option(
         "One stage alone; all: a quarter of the time look, then answer, and settle at the end.", default="all"
@@ -50,6 +53,7 @@ def run(settings: Settings) -> None:
         TrainSettings(
             out=settings.out,
             minutes=settings.minutes,
+            start=settings.start,
             resume=settings.resume,
             stage=settings.stage,
             seed=settings.seed,

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from galago.drawing import Split
+from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
 from galago.train import checkpoint as checkpoints
 from galago.train.batches import make_batch
@@ -48,6 +49,8 @@ class Run:
         self.worker = Worker(settings, self.learner, tokenizer, share=share)
         self.rng = np.random.default_rng(settings.seed)
         self.progress = Progress()
+        if settings.start is not None:
+            self._begin_with(settings.start)
         if settings.resume:
             self._restore(checkpoints.load(self.checkpoint_path))
         if settings.processes > 1:
@@ -64,6 +67,20 @@ class Run:
     def path(self) -> Path:
         """Where the state of the present stage is written."""
         return self.settings.out / "settled.pt" if self.progress.stage == "settle" else self.checkpoint_path
+
+    def _begin_with(self, source: str) -> None:
+        """Take the weights of a model that was shipped."""
+        found = open_checkpoint(source)
+        for tensor in found.tensors:
+            master = self.learner.masters.get(tensor.ours)
+            weight = torch.from_numpy(np.array(found.weight(tensor, "f32"), np.float32))
+            if master is None or master.numel() != weight.numel():
+                raise TrainingError(
+                    f"{source} is another model than {NANO / 'config.json'}: {tensor.ours} differs"
+                )
+            master.copy_(weight.reshape(master.shape))
+            self.average[tensor.ours].copy_(master)
+        self.learner.refresh()
 
     def _restore(self, found: Checkpoint) -> None:
         for ours, theirs in ((self.learner.masters, found.masters), (self.average, found.average)):
@@ -207,6 +224,11 @@ def train(settings: Settings) -> Progress:
 
     Ctrl-C saves first. Raises TrainingError when a checkpoint cannot be resumed or the loss is not finite.
     """
+    if settings.resume and settings.start is not None:
+        raise TrainingError(
+            f"a run that resumes from {settings.out} cannot start from {settings.start}",
+            hint="leave out one of --resume and --start",
+        )
     if settings.stage not in (*STAGES, "all"):
         raise TrainingError(f"there is no stage {settings.stage!r}", hint=f"one of all, {', '.join(STAGES)}")
     plan = (

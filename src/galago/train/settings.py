@@ -16,6 +16,8 @@ class Settings:
     """How long to train now."""
     stage: str = "all"
     """look, answer, settle, or all: a quarter of the time looking, the last sixth settling."""
+    start: str | None = None
+    """Begin with the weights of this model, a name or a folder; dense heads and optimiser begin anew."""
     resume: bool = False
     """Go on from the checkpoint in `out`."""
     seed: int = 0
