@@ -150,3 +150,8 @@ def test_a_transcript_reads_rows_from_the_top_and_leaves_out_rules():
 
 def test_every_question_has_eight_wordings():
     assert min(len(set(wordings)) for wordings in PHRASES.values()) >= 8
+
+
+def test_a_form_too_narrow_for_a_table_has_none():
+    rng = np.random.default_rng(0)
+    assert all(document_texts.form(rng, 8, 11, 1.0).table is None for _ in range(20))

@@ -324,6 +324,9 @@ _TABLES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("City", "Price"), "cities"), (("Day", "Hours"), "days"), (("Day", "Sales", "Qty"), "days"),
 )  # fmt: skip
 
+_NARROWEST_TABLE = 12
+"""Characters of a row below which no table fits: five of a name, seven of a column."""
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -332,7 +335,7 @@ def form(rng: np.random.Generator, most_rows: int, most_characters: int, table_s
     title = pick(rng, _TITLES) if chance(rng, 0.75) else None
     left = most_rows - (title is not None)
     grid = None
-    if chance(rng, table_share) and left >= 4:
+    if chance(rng, table_share) and left >= 4 and most_characters >= _NARROWEST_TABLE:
         grid = table(rng, min(4, left - 2), most_characters)
         left -= len(grid.rows) + 1
     count = int(rng.integers(min(left, 1 if grid else 3), min(left, 7) + 1))

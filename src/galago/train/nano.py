@@ -28,6 +28,7 @@ from galago.train.workers import Helper, Report, Worker
 
 NANO = Path(__file__).parent.parent / "nano"
 VALIDATION_SEED = 900_000_000
+STALE_S = 1800
 
 
 class Run:
@@ -305,7 +306,18 @@ def _loop(run: Run, pool: Pool, stage: str, minutes: float, shards: Mapping[str,
                 "turns_per_s": seen.turns / (last - logged),
             }
             rounded = {name: round(value, 1) for name, value in speed.items()}
-            run.log({"loss": round(seen.loss / steps, 4), **rounded, "tasks": summary(seen.tasks)})
+            run.log(
+                {
+                    "loss": round(seen.loss / steps, 4),
+                    **rounded,
+                    "pool_age_s": round(pool.age_s()),
+                    "tasks": summary(seen.tasks),
+                }
+            )
+            if settings.background and pool.age_s() > STALE_S:
+                raise TrainingError(
+                    f"no picture was drawn for {pool.age_s():.0f} s: the drawing process hangs"
+                )
             seen, steps, logged = Report(), 0, last
         if last - saved > settings.save_s:
             run.save()

@@ -202,6 +202,7 @@ class Pool:
         self._process: multiprocessing.process.BaseProcess | None = None
         if background and draws:
             write_mixture(folder, sources)
+            (folder / "drawn.jsonl").touch()
             self._process = multiprocessing.get_context("spawn").Process(
                 target=keep_drawing, args=(folder, seed, shards_kept, 9), daemon=True
             )
@@ -220,6 +221,11 @@ class Pool:
     def pick(self, source: Source, rng: np.random.Generator, count: int) -> Shard:
         """`count` pictures of one source, with repetition across calls."""
         return pick(list(self.shards[source.key].values()), rng, count)
+
+    def age_s(self) -> float:
+        """Seconds since the newest shard was drawn: a pool that grows old is learned by heart."""
+        newest = max((path.stat().st_mtime for path in self.folder.glob("drawn.jsonl")), default=time.time())
+        return time.time() - newest
 
     def close(self) -> None:
         """Stop the drawing process."""
