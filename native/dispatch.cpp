@@ -1,5 +1,5 @@
-// Which kernel tables this machine can run: the processor must have the instructions, and the operating system must
-// save the registers they use.
+// Which kernel tables this machine can run: the processor must have the instructions, and the operating
+// system must save the registers they use.
 #include "kernels.h"
 
 #if defined(GALAGO_X86)

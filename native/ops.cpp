@@ -14,7 +14,8 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 template <class F>
 void share(const Place& place, double cost, int64_t count, const F& piece) {
     const int64_t threads = place.pool.threads();
-    const int64_t parts = cost < worth_sharing || threads == 1 ? 1 : std::min(count, threads * parts_per_thread);
+    const int64_t parts =
+        cost < worth_sharing || threads == 1 ? 1 : std::min(count, threads * parts_per_thread);
     if (count == 0) return;
     if (parts == 1) return piece(Span{0, count});
     place.pool.run(parts, [&](int64_t i) { piece(Span{count * i / parts, count * (i + 1) / parts}); });
@@ -35,7 +36,9 @@ float* floats(int64_t count) {
 }
 
 template <class W>
-Status dense(const Place& place, const DenseProduct<W>& p, void (*kernel)(const DenseProduct<W>&, Span, float*)) {
+Status dense(
+    const Place& place, const DenseProduct<W>& p, void (*kernel)(const DenseProduct<W>&, Span, float*)
+) {
     const Kernels& k = place.kernels;
     Outcome outcome;
     const int64_t panels = p.tokens == 0 ? 0 : ceil_div(p.rows, k.dense_panel);
@@ -65,14 +68,16 @@ Status linear(const Place& place, const DenseProduct<uint16_t>& p) {
 }
 
 Status linear(
-    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, const float* bias, float* y
+    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, const float* bias,
+    float* y
 ) {
     const Kernels& k = place.kernels;
     const int64_t cols = w.padded_cols(), groups = w.groups();
     const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile);
     const int64_t code_bytes = ceil_div(chunk * cols, alignment) * static_cast<int64_t>(alignment);
     const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));
-    auto* memory = static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
+    auto* memory =
+        static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
     if (memory == nullptr) return Status::out_of_memory;
 
     Outcome outcome;
@@ -81,7 +86,8 @@ Status linear(
         const int64_t tile = ceil_div(count, ceil_div(count, k.packed_tile));
         const Activations rounded{
             memory, reinterpret_cast<float*>(memory + code_bytes),
-            reinterpret_cast<float*>(memory + code_bytes + float_bytes), count, tile};
+            reinterpret_cast<float*>(memory + code_bytes + float_bytes), count, tile
+        };
         const Quantise quantise{{x[start], x.stride}, w.cols, w.group, rounded};
         share(place, pass_cost(count * cols), ceil_div(count, tile), [&](Span tiles) {
             auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(cols)));
@@ -122,16 +128,20 @@ Status attention(
 
     // first[i]: how many parts of one key head come before segment i.
     const int64_t count = segments.bounds == nullptr ? 1 : segments.count;
-    const auto begin_of = [&](int64_t i) -> int64_t { return segments.bounds == nullptr ? 0 : segments.bounds[i]; };
+    const auto begin_of = [&](int64_t i) -> int64_t {
+        return segments.bounds == nullptr ? 0 : segments.bounds[i];
+    };
     const auto end_of = [&](int64_t i) { return segments.bounds == nullptr ? tokens : begin_of(i + 1); };
-    auto* first = static_cast<int64_t*>(scratch(Scratch::shared, static_cast<size_t>(count + 1) * sizeof(int64_t)));
+    auto* first =
+        static_cast<int64_t*>(scratch(Scratch::shared, static_cast<size_t>(count + 1) * sizeof(int64_t)));
     if (first == nullptr) return Status::out_of_memory;
     first[0] = 0;
     double pairs = 0;
     for (int64_t i = 0; i < count; ++i) {
         const int64_t length = end_of(i) - begin_of(i);
         first[i + 1] = first[i] + ceil_div(length, queries);
-        pairs += static_cast<double>(length) * static_cast<double>(segments.bounds == nullptr ? keys : length);
+        pairs +=
+            static_cast<double>(length) * static_cast<double>(segments.bounds == nullptr ? keys : length);
     }
 
     Outcome outcome;
@@ -144,7 +154,8 @@ Status attention(
         const Span all = segments.bounds == nullptr ? Span{0, keys} : Span{begin_of(i), end_of(i)};
         const int64_t seen = causal ? keys - tokens + begin + 1 : 0;
         const AttentionPart part{
-            {begin, std::min(begin + queries, end_of(i))}, all, index % p.kv_heads, causal, seen};
+            {begin, std::min(begin + queries, end_of(i))}, all, index % p.kv_heads, causal, seen
+        };
         k.attention(p, part, memory);
     };
     const int64_t pieces = first[count] * p.kv_heads;
@@ -170,6 +181,8 @@ Status silu_mul(const Place& place, const float* gate, const float* up, float* y
     return Status::done;
 }
 
-bool is_finite(const Place& place, const float* x, int64_t count) { return place.kernels.is_finite(x, count); }
+bool is_finite(const Place& place, const float* x, int64_t count) {
+    return place.kernels.is_finite(x, count);
+}
 
 }  // namespace galago::ops

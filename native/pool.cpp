@@ -62,8 +62,9 @@ void* scratch(Scratch which, size_t bytes) {
     return buffers[static_cast<int>(which)].get(bytes == 0 ? 1 : bytes);
 }
 
-// The job is described by plain members that only change while no worker is inside. `state` guards them: an epoch, one
-// bit for open, and the count of workers inside. A worker enters an open job by adding itself to the count.
+// The job is described by plain members that only change while no worker is inside. `state` guards them: an
+// epoch, one bit for open, and the count of workers inside. A worker enters an open job by adding itself to
+// the count.
 struct Pool::Workers {
     static constexpr uint64_t open = uint64_t{1} << 31;
     static constexpr uint64_t inside = open - 1;
@@ -119,7 +120,9 @@ struct Pool::Workers {
         const uint64_t epoch = (state.load(std::memory_order_relaxed) >> epoch_shift) + 1;
         state.store(epoch << epoch_shift | open);
         if (sleepers.load() > 0) {
-            { const std::lock_guard<std::mutex> lock(sleep); }
+            {
+                const std::lock_guard<std::mutex> lock(sleep);
+            }
             wake.notify_all();
         }
         drain();
@@ -133,7 +136,9 @@ struct Pool::Workers {
         }
     }
 
-    bool has_job(uint64_t seen, uint64_t now) const { return (now & open) != 0 && now >> epoch_shift != seen; }
+    bool has_job(uint64_t seen, uint64_t now) const {
+        return (now & open) != 0 && now >> epoch_shift != seen;
+    }
 
     void work() {
         uint64_t seen = 0;

@@ -1,8 +1,8 @@
 // The kernel table: what an instruction set offers, as plain functions over plain memory.
 //
-// A kernel computes one part of a result (some rows, tokens or panels) on the calling thread. It does not allocate,
-// lock, throw or check: bind.cpp has checked, ops.cpp has made the parts and the scratch memory. The value of an
-// output element never depends on how the work was cut.
+// A kernel computes one part of a result (some rows, tokens or panels) on the calling thread. It does not
+// allocate, lock, throw or check: bind.cpp has checked, ops.cpp has made the parts and the scratch memory.
+// The value of an output element never depends on how the work was cut.
 #pragma once
 
 #include <cstddef>
@@ -49,9 +49,9 @@ struct PackedMatrix {
     int64_t panel_bytes() const { return padded_cols() * panel_rows * bits / 8; }
 };
 
-// Activations rounded to int8. Tokens lie in tiles of `tile` (the last may have fewer), so that a tile is one stream:
-// tile k starts at codes + k * tile * padded_cols and holds [padded_cols / 4][its tokens][4].
-// scales and sums are [groups][tokens]; sums are scale times the sum of the integers of the group.
+// Activations rounded to int8. Tokens lie in tiles of `tile` (the last may have fewer), so that a tile is one
+// stream: tile k starts at codes + k * tile * padded_cols and holds [padded_cols / 4][its tokens][4]. scales
+// and sums are [groups][tokens]; sums are scale times the sum of the integers of the group.
 struct Activations {
     int8_t* codes;
     float* scales;
@@ -102,8 +102,8 @@ struct Attention {
     int64_t heads, kv_heads, size;
 };
 
-// Queries `queries` of one key head over keys `keys`; the query at queries.begin + i sees the first `seen + i` keys
-// when causal, else all.
+// Queries `queries` of one key head over keys `keys`; the query at queries.begin + i sees the first `seen +
+// i` keys when causal, else all.
 struct AttentionPart {
     Span queries, keys;
     int64_t kv_head;
@@ -124,7 +124,8 @@ struct Kernels {
     void (*linear_f32)(const DenseProduct<float>&, Span rows, float* scratch);
     void (*linear_bf16)(const DenseProduct<uint16_t>&, Span rows, float* scratch);
 
-    // The most tokens in a tile of activations; `quantise` is given whole tiles, scratch holds padded_cols bytes.
+    // The most tokens in a tile of activations; `quantise` is given whole tiles, scratch holds padded_cols
+    // bytes.
     int64_t packed_tile;
     void (*quantise)(const Quantise&, Span tokens, int8_t* scratch);
     void (*linear_packed)(const PackedProduct&, Span panels);
@@ -146,8 +147,8 @@ struct Kernels {
     void (*embed_packed)(const PackedMatrix&, int64_t row, float* y);
 };
 
-// Every instruction set that this machine, its operating system included, can run: the plainest first, the best last.
-// The tables live as long as the program.
+// Every instruction set that this machine, its operating system included, can run: the plainest first, the
+// best last. The tables live as long as the program.
 struct KernelList {
     const Kernels* const* tables;
     int count;

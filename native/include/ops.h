@@ -1,5 +1,5 @@
-// Whole operations: the work is cut into parts, the parts run on the pool with scratch memory of their thread.
-// Knows no instruction set and no Python. Shapes and pointers have been checked.
+// Whole operations: the work is cut into parts, the parts run on the pool with scratch memory of their
+// thread. Knows no instruction set and no Python. Shapes and pointers have been checked.
 #pragma once
 
 #include "kernels.h"
@@ -18,13 +18,16 @@ Status linear(const Place&, const DenseProduct<float>&);
 Status linear(const Place&, const DenseProduct<uint16_t>&);
 
 // x [tokens, weight.cols]
-Status linear(const Place&, Rows<const float> x, int64_t tokens, const PackedMatrix&, const float* bias, float* y);
+Status linear(
+    const Place&, Rows<const float> x, int64_t tokens, const PackedMatrix&, const float* bias, float* y
+);
 
 Status rms_norm(const Place&, const Norm&, int64_t tokens);
 Status layer_norm(const Place&, const Norm&, int64_t tokens);
 Status rotate(const Place&, const Rotate&, int64_t tokens);
 
-// Keys of segment i are bounds[i] .. bounds[i+1], and so are its queries. Without bounds there is one segment.
+// Keys of segment i are bounds[i] .. bounds[i+1], and so are its queries. Without bounds there is one
+// segment.
 struct Segments {
     const int32_t* bounds;
     int64_t count;
@@ -37,13 +40,16 @@ bool is_finite(const Place&, const float* x, int64_t count);
 
 // Rough nanoseconds on one thread, to decide whether sharing the work, or letting go of a lock, pays.
 constexpr double dense_cost(int64_t tokens, int64_t rows, int64_t cols) {
-    return static_cast<double>(rows) * static_cast<double>(cols) * (0.05 + 0.03 * static_cast<double>(tokens));
+    return static_cast<double>(rows) * static_cast<double>(cols) *
+           (0.05 + 0.03 * static_cast<double>(tokens));
 }
 constexpr double packed_cost(int64_t tokens, int64_t rows, int64_t cols) {
-    return static_cast<double>(rows) * static_cast<double>(cols) * (0.02 + 0.006 * static_cast<double>(tokens));
+    return static_cast<double>(rows) * static_cast<double>(cols) *
+           (0.02 + 0.006 * static_cast<double>(tokens));
 }
 constexpr double attention_cost(int64_t tokens, int64_t keys, int64_t heads, int64_t size) {
-    return static_cast<double>(tokens * heads) * static_cast<double>(keys) * static_cast<double>(size + 8) * 0.06;
+    return static_cast<double>(tokens * heads) * static_cast<double>(keys) * static_cast<double>(size + 8) *
+           0.06;
 }
 constexpr double pass_cost(int64_t count) { return static_cast<double>(count) * 0.2; }
 constexpr double activation_cost(int64_t count) { return static_cast<double>(count) * 0.4; }

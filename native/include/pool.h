@@ -7,10 +7,10 @@
 
 namespace galago {
 
-// The calling thread works too, so a pool of 1 has no threads of its own. Workers start at the first shared work, spin
-// briefly after each, then sleep. Pieces are taken one by one from a shared counter, so the caller never waits for a
-// sleeping worker. One job at a time: a second caller, or one inside a piece, does its work alone. After a fork the
-// child starts workers of its own.
+// The calling thread works too, so a pool of 1 has no threads of its own. Workers start at the first shared
+// work, spin briefly after each, then sleep. Pieces are taken one by one from a shared counter, so the caller
+// never waits for a sleeping worker. One job at a time: a second caller, or one inside a piece, does its work
+// alone. After a fork the child starts workers of its own.
 class Pool {
 public:
     explicit Pool(int threads);
@@ -37,8 +37,9 @@ private:
     std::atomic<Workers*> workers_{nullptr};  // leaked in a forked child, where their threads do not exist
 };
 
-// Scratch memory of this thread: at least `bytes`, aligned to 64, kept until the thread ends or asks for more.
-// `shared` is for what a caller prepares for all pieces, `own` for the inside of a piece. Null when memory is out.
+// Scratch memory of this thread: at least `bytes`, aligned to 64, kept until the thread ends or asks for
+// more. `shared` is for what a caller prepares for all pieces, `own` for the inside of a piece. Null when
+// memory is out.
 enum class Scratch { shared, own };
 void* scratch(Scratch which, size_t bytes);
 

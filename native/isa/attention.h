@@ -1,5 +1,5 @@
-// Attention in tiles with online softmax: keys come in blocks, and when a larger score comes, what is summed shrinks.
-// A tile has several queries, and all query heads that share a key head.
+// Attention in tiles with online softmax: keys come in blocks, and when a larger score comes, what is summed
+// shrinks. A tile has several queries, and all query heads that share a key head.
 #pragma once
 
 namespace galago::GALAGO_ISA {
@@ -42,7 +42,8 @@ inline Tile make_tile(const Attention& p, int64_t rows, float* scratch) {
 inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
     const Vec scale = splat(1.0F / __builtin_sqrtf(static_cast<float>(p.size)));
     for (int64_t r = 0; r < tile.rows; ++r) {
-        const float* q = p.q.at(part.queries.begin + r / tile.share, part.kv_head * tile.share + r % tile.share);
+        const float* q =
+            p.q.at(part.queries.begin + r / tile.share, part.kv_head * tile.share + r % tile.share);
         map(q, tile.queries[r], p.size, [&](Vec v, int64_t) { return v * scale; });
         for (int64_t i = 0; i < padded(p.size); i += Vec::width) store(tile.sums[r] + i, zero());
         tile.peaks[r] = -__builtin_inff();
@@ -56,8 +57,8 @@ inline void score(const Attention& p, const Tile& tile, const float* keys, int64
             {keys, p.k.token_stride}, tile.keys.data, key_block, count, p.size, padded(count)
         );
         outer_product(
-            {tile.queries.data, tile.queries.stride}, {tile.keys.data, key_block}, tile.weights, tile.rows, count,
-            p.size, false
+            {tile.queries.data, tile.queries.stride}, {tile.keys.data, key_block}, tile.weights, tile.rows,
+            count, p.size, false
         );
         return;
     }
@@ -65,7 +66,10 @@ inline void score(const Attention& p, const Tile& tile, const float* keys, int64
         // The last four keys are taken again when their number is no multiple of four.
         const int64_t four = s + 4 <= count ? s : count - 4;
         for (int64_t r = 0; r < tile.rows; ++r)
-            dot_four(tile.queries[r], {keys + four * p.k.token_stride, p.k.token_stride}, tile.weights[r] + four, p.size);
+            dot_four(
+                tile.queries[r], {keys + four * p.k.token_stride, p.k.token_stride}, tile.weights[r] + four,
+                p.size
+            );
     }
 }
 
@@ -86,7 +90,8 @@ inline void soften(const Tile& tile, int64_t r, int64_t seen, int64_t count, int
     }
     if (peak != old) {
         const Vec shrink = exp(splat(old) - splat(peak));
-        for (int64_t i = 0; i < size; i += Vec::width) store(tile.sums[r] + i, load(tile.sums[r] + i) * shrink);
+        for (int64_t i = 0; i < size; i += Vec::width)
+            store(tile.sums[r] + i, load(tile.sums[r] + i) * shrink);
         float factor[Vec::width];
         store(factor, shrink);
         tile.totals[r] *= factor[0];
@@ -117,8 +122,8 @@ inline void attention(const Attention& p, const AttentionPart& part, float* scra
             soften(tile, r, seen < count ? seen : count, count, p.size);
         }
         outer_product(
-            {tile.weights.data, key_block}, {p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride}, tile.sums,
-            tile.rows, p.size, count, true
+            {tile.weights.data, key_block}, {p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride},
+            tile.sums, tile.rows, p.size, count, true
         );
     }
     finish(p, part, tile);

@@ -1,4 +1,5 @@
-// AVX2 with FMA and F16C. Compiled with these instructions: nothing here may run before dispatch.cpp has asked.
+// AVX2 with FMA and F16C. Compiled with these instructions: nothing here may run before dispatch.cpp has
+// asked.
 #define GALAGO_ISA avx2
 #include "vec_avx2.h"
 //

@@ -1,4 +1,5 @@
-// AVX-512 (F, BW, DQ, VL) with VNNI. Compiled with these instructions: nothing here may run before dispatch.cpp has asked.
+// AVX-512 (F, BW, DQ, VL) with VNNI. Compiled with these instructions: nothing here may run before
+// dispatch.cpp has asked.
 #define GALAGO_ISA avx512_vnni
 #include "vec_avx512.h"
 //

@@ -1,7 +1,8 @@
 // Products with dense weights, float or bfloat16, whose rows lie as in checkpoints.
 //
-// Few tokens: dot products along the rows, each weight read once. Many tokens: a panel of weight rows is turned
-// into columns in scratch memory, a block of columns at a time, and outer products run over all tokens.
+// Few tokens: dot products along the rows, each weight read once. Many tokens: a panel of weight rows is
+// turned into columns in scratch memory, a block of columns at a time, and outer products run over all
+// tokens.
 #pragma once
 
 namespace galago::GALAGO_ISA {
@@ -63,7 +64,9 @@ inline void turned(const DenseProduct<W>& p, Span rows, float* scratch) {
             for (int64_t i = 0; i < tall; ++i) y[t][i] = p.bias != nullptr ? p.bias[n + i] : 0.0F;
         for (int64_t k = 0; k < p.cols; k += dense_block) {
             const int64_t deep = p.cols - k < dense_block ? p.cols - k : dense_block;
-            transpose_block<W>({p.weight + n * p.cols + k, p.cols}, scratch, dense_panel, tall, deep, dense_panel);
+            transpose_block<W>(
+                {p.weight + n * p.cols + k, p.cols}, scratch, dense_panel, tall, deep, dense_panel
+            );
             outer_product({p.x.data + k, p.x.stride}, {scratch, dense_panel}, y, p.tokens, tall, deep, true);
         }
     }

@@ -115,7 +115,8 @@ inline void rotate(const Rotate& p, Span tokens) {
             }
             const int64_t n = half - i;
             if (n > 0) {
-                const Vec c = load(cos + i, n), s = load(sin + i, n), a = load(x + i, n), b = load(x + half + i, n);
+                const Vec c = load(cos + i, n), s = load(sin + i, n), a = load(x + i, n),
+                          b = load(x + half + i, n);
                 store(y + i, fma_minus(b, s, a * c), n);
                 store(y + half + i, fma(a, s, b * c), n);
             }

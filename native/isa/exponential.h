@@ -30,8 +30,8 @@ inline Vec gelu_tanh(Vec x) {
     return times_sigmoid(x, x * inner);
 }
 
-// x times the normal distribution function. Its tail is exp(-x^2/2) p(t), t = 1/(1 + 0.3 |x|), with the minimax p of
-// relative error 5.8e-8 for |x| < 14; beyond, the tail is 0 in float.
+// x times the normal distribution function. Its tail is exp(-x^2/2) p(t), t = 1/(1 + 0.3 |x|), with the
+// minimax p of relative error 5.8e-8 for |x| < 14; beyond, the tail is 0 in float.
 inline Vec gelu(Vec x) {
     const Vec a = absolute(x);
     const Vec t = splat(1.0F) / fma(a, splat(0.3F), splat(1.0F));

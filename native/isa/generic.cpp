@@ -135,7 +135,8 @@ void rotate(const Rotate& p, Span tokens) {
 
 int64_t attention_scratch(const Attention& p, int64_t) { return p.size; }
 
-// One query of one head over keys begin .. end, in one pass: when a larger score comes, what is summed shrinks.
+// One query of one head over keys begin .. end, in one pass: when a larger score comes, what is summed
+// shrinks.
 void attend(const Attention& p, int64_t token, int64_t head, int64_t kv_head, Span keys, float* sums) {
     double peak = -INFINITY, total = 0;
     for (int64_t i = 0; i < p.size; ++i) sums[i] = 0;
@@ -183,7 +184,8 @@ void activate(Activation kind, const float* x, float* y, int64_t count) {
 }
 
 void silu_mul(const float* gate, const float* up, float* y, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) y[i] = static_cast<float>(activated(Activation::silu, gate[i]) * up[i]);
+    for (int64_t i = 0; i < count; ++i)
+        y[i] = static_cast<float>(activated(Activation::silu, gate[i]) * up[i]);
 }
 
 bool is_finite(const float* x, int64_t count) {

@@ -1,5 +1,5 @@
-// The outer-product tile: C [rows, cols] (+)= A [rows, inner] B [inner, cols], all row-major floats. A's values are
-// broadcast, B's and C's are vectors. Dense products and attention are made of it.
+// The outer-product tile: C [rows, cols] (+)= A [rows, inner] B [inner, cols], all row-major floats. A's
+// values are broadcast, B's and C's are vectors. Dense products and attention are made of it.
 #pragma once
 
 namespace galago::GALAGO_ISA {

@@ -1,4 +1,5 @@
-// Products with packed weights: activations rounded to int8 once, integer dot products of each group, float sums.
+// Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
+// sums.
 #pragma once
 
 namespace galago::GALAGO_ISA {
@@ -37,7 +38,8 @@ inline void quantise_row(
     }
 }
 
-// `tokens` begins at a tile; each row goes through `scratch` to its place between the other tokens of its tile.
+// `tokens` begins at a tile; each row goes through `scratch` to its place between the other tokens of its
+// tile.
 inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
     const Activations& out = p.out;
     const int64_t cols = (p.cols + p.group - 1) / p.group * p.group;
@@ -53,7 +55,8 @@ inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
     }
 }
 
-// Columns of a panel that are multiplied with all tokens before the next: they should stay in the first-level cache.
+// Columns of a panel that are multiplied with all tokens before the next: they should stay in the first-level
+// cache.
 constexpr int64_t packed_block = 1024;
 
 // Values of a row of y, or of bias, beside a panel; `rows` of its 16 exist.
@@ -61,8 +64,9 @@ inline PanelFloats load_panel(const float* from, int64_t rows) {
     PanelFloats all;
     for (int v = 0; v < PanelFloats::vectors; ++v) {
         const int64_t left = rows - v * Vec::width;
-        const float* part = from + v * Vec::width;
-        all.part[v] = left >= Vec::width ? load(part) : left > 0 ? load(part, left) : zero();
+        all.part[v] = left <= 0            ? zero()
+                      : left >= Vec::width ? load(from + v * Vec::width)
+                                           : load(from + v * Vec::width, left);
     }
     return all;
 }
@@ -78,7 +82,8 @@ inline void store_panel(float* to, const PanelFloats& all, int64_t rows) {
     }
 }
 
-// y += one panel times the `tokens` tokens of a tile, over some groups of columns; the first ones start from the bias.
+// y += one panel times the `tokens` tokens of a tile, over some groups of columns; the first ones start from
+// the bias.
 template <int bits, int tokens>
 inline void panel_times_tile(const PackedProduct& p, int64_t panel, int64_t start, Span groups) {
     const PackedMatrix& w = p.weight;
@@ -96,7 +101,7 @@ inline void panel_times_tile(const PackedProduct& p, int64_t panel, int64_t star
         if (groups.begin > 0) {
             y[t] = load_panel(to + t * w.rows, rows);
         } else {
-            y[t] = load_panel(p.bias + n, p.bias == nullptr ? 0 : rows);
+            y[t] = p.bias != nullptr ? load_panel(p.bias + n, rows) : load_panel(nullptr, 0);
         }
     }
     for (int64_t g = groups.begin; g < groups.end; ++g) {

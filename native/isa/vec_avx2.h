@@ -72,7 +72,8 @@ inline float largest(Vec a) {
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-// a 2^n for an integral n of at most 252; what is too small becomes denormal or 0, what is too large infinite.
+// a 2^n for an integral n of at most 252; what is too small becomes denormal or 0, what is too large
+// infinite.
 inline Vec times_power_of_two(Vec a, Vec n) {
     const __m256i whole = _mm256_cvtps_epi32(n.v);
     const __m256i half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
@@ -153,10 +154,12 @@ inline __m256i four_of(const int8_t* p) {
     __builtin_memcpy(&word, p, sizeof word);
     return _mm256_set1_epi32(word);
 }
-inline __m256i load_codes(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline __m256i load_codes(const uint8_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 
-// Codes below 16: a pair of products is at most 2 * 15 * 127 and the 8 pairs of 32 columns at most 30,480, so that
-// 16 bits hold them.
+// Codes below 16: a pair of products is at most 2 * 15 * 127 and the 8 pairs of 32 columns at most 30,480, so
+// that 16 bits hold them.
 template <int tokens>
 inline void add_dots_of_nibbles(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
@@ -181,8 +184,8 @@ inline void add_dots_of_nibbles(const uint8_t* codes, const int8_t* x, PanelSums
     }
 }
 
-// Codes up to 255: a pair of products may exceed 16 bits, so both factors are widened first. Bytes 0 and 2 of a quad
-// make one pair of 16-bit factors, bytes 1 and 3 the other.
+// Codes up to 255: a pair of products may exceed 16 bits, so both factors are widened first. Bytes 0 and 2 of
+// a quad make one pair of 16-bit factors, bytes 1 and 3 the other.
 template <int tokens>
 inline void add_dots_of_bytes(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     const __m256i low_byte = _mm256_set1_epi16(255);
@@ -193,15 +196,18 @@ inline void add_dots_of_bytes(const uint8_t* codes, const int8_t* x, PanelSums* 
         for (int t = 0; t < tokens; ++t) {
             const __m256i a = four_of(x + (quad * tokens + t) * 4);
             const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8), odd = _mm256_srai_epi16(a, 8);
-            const __m256i low = _mm256_add_epi32(_mm256_madd_epi16(even0, even), _mm256_madd_epi16(odd0, odd));
-            const __m256i high = _mm256_add_epi32(_mm256_madd_epi16(even1, even), _mm256_madd_epi16(odd1, odd));
+            const __m256i low =
+                _mm256_add_epi32(_mm256_madd_epi16(even0, even), _mm256_madd_epi16(odd0, odd));
+            const __m256i high =
+                _mm256_add_epi32(_mm256_madd_epi16(even1, even), _mm256_madd_epi16(odd1, odd));
             sums[t].low = _mm256_add_epi32(sums[t].low, low);
             sums[t].high = _mm256_add_epi32(sums[t].high, high);
         }
     }
 }
 
-// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4 `tokens`.
+// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4
+// `tokens`.
 template <int bits, int tokens>
 inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     if constexpr (bits == 8) {

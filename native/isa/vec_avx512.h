@@ -18,9 +18,9 @@ struct Vec {
 };
 
 // Register tiles: rows times vectors of sums, with room for their factors.
-constexpr int tile_rows = 12, tile_vectors = 2;   // outer products
-constexpr int dot_tokens = 4, dot_rows = 4;       // dot products
-constexpr int packed_tokens = 12;                 // tokens beside one panel
+constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
+constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
+constexpr int packed_tokens = 12;                // tokens beside one panel
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -46,14 +46,16 @@ inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Vec operator*(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vec operator/(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
-inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }           // a b + c
-inline Vec fma_minus(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }    // c - a b
-inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }                         // b if either is NaN
-inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }                         // b if either is NaN
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }         // a b + c
+inline Vec fma_minus(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
+inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }                       // b if either is NaN
+inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }                       // b if either is NaN
 inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
 inline Vec absolute(Vec a) { return {_mm512_abs_ps(a.v)}; }
 inline Vec if_negative(Vec x, Vec then, Vec otherwise) {
-    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), otherwise.v, then.v)};
+    return {
+        _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), otherwise.v, then.v)
+    };
 }
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
 // The sums of four vectors, side by side.
@@ -61,7 +63,8 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
     const auto halve = [](Vec x) {
         return _mm256_add_ps(_mm512_castps512_ps256(x.v), _mm512_extractf32x8_ps(x.v, 1));
     };
-    const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(halve(a), halve(b)), _mm256_hadd_ps(halve(c), halve(d)));
+    const __m256 pairs =
+        _mm256_hadd_ps(_mm256_hadd_ps(halve(a), halve(b)), _mm256_hadd_ps(halve(c), halve(d)));
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
 }
 inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
@@ -98,14 +101,17 @@ inline void transpose(const Vec* from, float* to, int64_t stride) {
     for (int i = 0; i < 16; i += 4) {
         for (int j = 0; j < 2; ++j) {
             b[i + 2 * j] = _mm512_castpd_ps(
-                _mm512_unpacklo_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2])));
+                _mm512_unpacklo_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2]))
+            );
             b[i + 2 * j + 1] = _mm512_castpd_ps(
-                _mm512_unpackhi_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2])));
+                _mm512_unpackhi_pd(_mm512_castps_pd(a[i + j]), _mm512_castps_pd(a[i + j + 2]))
+            );
         }
     }
     // b[4 r + c] holds column c of each 4x4 square of rows 4 r .. 4 r + 3; now the squares change places.
     for (int c = 0; c < 4; ++c) {
-        const __m512 low = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), high = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+        const __m512 low = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+                     high = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
         const __m512 low2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
         const __m512 high2 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
         _mm512_storeu_ps(to + c * stride, _mm512_shuffle_f32x4(low, low2, 0x88));
@@ -131,8 +137,8 @@ struct PanelSums {
 inline void clear(PanelSums& s) { s.v = _mm512_setzero_si512(); }
 inline PanelFloats to_floats(PanelSums s) { return {{{_mm512_cvtepi32_ps(s.v)}}}; }
 
-// sums += codes times the four activations at x, in every row. Written as assembly because GCC 12 makes of the intrinsic
-// a separate broadcast and two register moves, which cost more than the instruction.
+// sums += codes times the four activations at x, in every row. Written as assembly because GCC 12 makes of
+// the intrinsic a separate broadcast and two register moves, which cost more than the instruction.
 inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
     struct Quad {
         int8_t values[4];
@@ -140,7 +146,8 @@ inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
     asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(codes), "m"(*reinterpret_cast<const Quad*>(x)));
 }
 
-// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4 `tokens`.
+// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4
+// `tokens`.
 template <int bits, int tokens>
 inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     if constexpr (bits == 8) {

@@ -1,6 +1,7 @@
-// All kernels that are written once, on the vector trait of an instruction set. A file of isa/ defines GALAGO_ISA,
-// includes its trait, then this: everything is compiled again in its namespace with its flags. Nothing from the
-// standard library is used, because an inline function shared between files could keep the wrong instructions.
+// All kernels that are written once, on the vector trait of an instruction set. A file of isa/ defines
+// GALAGO_ISA, includes its trait, then this: everything is compiled again in its namespace with its flags.
+// Nothing from the standard library is used, because an inline function shared between files could keep the
+// wrong instructions.
 #pragma once
 
 #include "exponential.h"  // exp and what is made of it

@@ -1,6 +1,6 @@
-// Runs every kernel of every instruction set that this machine offers, on exactly sized memory, against the generic
-// kernels. Built with the sanitizers, so that a read or write beside an array ends the program. Shapes have every
-// kind of remainder; memory is not aligned beyond its type.
+// Runs every kernel of every instruction set that this machine offers, on exactly sized memory, against the
+// generic kernels. Built with the sanitizers, so that a read or write beside an array ends the program.
+// Shapes have every kind of remainder; memory is not aligned beyond its type.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -81,13 +81,20 @@ void both(const Machines& m, const char* kernel, int64_t outputs, double toleran
 void dense_products(const Machines& m) {
     for (const int64_t tokens : {0, 1, 3, 8, 9, 31}) {
         for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {7, 33}, {35, 270}, {64, 64}}) {
-            auto x = random_floats(tokens * cols), weight = random_floats(rows * cols), bias = random_floats(rows);
+            auto x = random_floats(tokens * cols), weight = random_floats(rows * cols),
+                 bias = random_floats(rows);
             auto halves = random_halves(rows * cols);
             both(m, "linear_f32", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                ops::linear(place, DenseProduct<float>{{x.data(), cols}, weight.data(), bias.data(), y, tokens, rows, cols});
+                ops::linear(
+                    place,
+                    DenseProduct<float>{{x.data(), cols}, weight.data(), bias.data(), y, tokens, rows, cols}
+                );
             });
             both(m, "linear_bf16", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                ops::linear(place, DenseProduct<uint16_t>{{x.data(), cols}, halves.data(), nullptr, y, tokens, rows, cols});
+                ops::linear(
+                    place,
+                    DenseProduct<uint16_t>{{x.data(), cols}, halves.data(), nullptr, y, tokens, rows, cols}
+                );
             });
         }
     }
@@ -107,7 +114,9 @@ void packed_products(const Machines& m) {
                 for (const int64_t tokens : {0, 1, 2, 13, 40}) {
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                        ops::linear(place, {x.data(), cols}, tokens, w, bias.data(), y);
+                        ops::linear(
+                            place, {x.data(), cols}, tokens, w, tokens % 2 == 0 ? bias.data() : nullptr, y
+                        );
                     });
                 }
                 Block<float> row(cols);
@@ -127,7 +136,8 @@ void passes(const Machines& m) {
         both(m, "layer_norm", tokens * cols, 1e-4, [&](const ops::Place& place, float* y) {
             ops::layer_norm(place, {{x.data(), cols}, weight.data(), bias.data(), y, cols, 1e-6F}, tokens);
         });
-        for (const auto kind : {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu})
+        for (const auto kind :
+             {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu})
             both(m, "activate", x.size(), 1e-6, [&](const ops::Place& place, float* y) {
                 ops::activate(place, kind, x.data(), y, x.size());
             });
@@ -138,7 +148,16 @@ void passes(const Machines& m) {
         auto turned = random_floats(tokens * heads * 2 * cols), cos = random_floats(tokens * cols);
         const int64_t size = 2 * cols;
         both(m, "rotate", turned.size(), 1e-6, [&](const ops::Place& place, float* y) {
-            ops::rotate(place, {{turned.data(), heads * size, size}, cos.data(), cos.data(), {y, heads * size, size}, heads, size}, tokens);
+            ops::rotate(
+                place,
+                {{turned.data(), heads * size, size},
+                 cos.data(),
+                 cos.data(),
+                 {y, heads * size, size},
+                 heads,
+                 size},
+                tokens
+            );
         });
         if (!ops::is_finite(m.here(), x.data(), x.size())) ++failures;
         x[x.size() - 1] = INFINITY;
@@ -151,14 +170,26 @@ void attention(const Machines& m) {
         int64_t tokens, keys, heads, kv_heads, size;
         bool causal;
     };
-    for (const Case& c : {Case{1, 1, 1, 1, 3, true}, {1, 67, 4, 2, 8, true}, {19, 83, 6, 2, 17, true}, {70, 70, 2, 2, 40, false}}) {
+    for (const Case& c :
+         {Case{1, 1, 1, 1, 3, true},
+          {1, 67, 4, 2, 8, true},
+          {19, 83, 6, 2, 17, true},
+          {70, 70, 2, 2, 40, false}}) {
         auto q = random_floats(c.tokens * c.heads * c.size);
         auto k = random_floats(c.keys * c.kv_heads * c.size), v = random_floats(c.keys * c.kv_heads * c.size);
         const std::vector<int32_t> bounds{0, 5, 5, 64, 70};
         const ops::Segments segments = c.causal ? ops::Segments{nullptr, 1} : ops::Segments{bounds.data(), 4};
         both(m, "attention", q.size(), 1e-5, [&](const ops::Place& place, float* y) {
             const int64_t token = c.heads * c.size, key = c.kv_heads * c.size;
-            const Attention a{{q.data(), token, c.size}, {k.data(), key, c.size}, {v.data(), key, c.size}, {y, token, c.size}, c.heads, c.kv_heads, c.size};
+            const Attention a{
+                {q.data(), token, c.size},
+                {k.data(), key, c.size},
+                {v.data(), key, c.size},
+                {y, token, c.size},
+                c.heads,
+                c.kv_heads,
+                c.size
+            };
             ops::attention(place, a, c.tokens, c.keys, c.causal, segments);
         });
     }

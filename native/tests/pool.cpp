@@ -1,4 +1,5 @@
-// Many callers and many short jobs on one pool: every piece runs exactly once. Built with the thread sanitizer.
+// Many callers and many short jobs on one pool: every piece runs exactly once. Built with the thread
+// sanitizer.
 #include "pool.h"
 
 #include <atomic>
@@ -14,7 +15,9 @@ int main() {
         callers.emplace_back([&] {
             for (int job = 0; job < 1000; ++job) {
                 std::vector<int> runs(static_cast<size_t>(job % 23));
-                pool.run(static_cast<int64_t>(runs.size()), [&](int64_t i) { ++runs[static_cast<size_t>(i)]; });
+                pool.run(static_cast<int64_t>(runs.size()), [&](int64_t i) {
+                    ++runs[static_cast<size_t>(i)];
+                });
                 for (const int count : runs) wrong += count != 1;
             }
         });
