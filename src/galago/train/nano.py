@@ -41,7 +41,10 @@ class Run:
         config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
         self.learner = Learner(config, seed=settings.seed, device=settings.device, dtype=settings.dtype)
         self.optimiser = Optimiser(
-            self.learner.masters, rate=settings.rate, weight_decay=settings.weight_decay
+            self.learner.masters,
+            rate=settings.rate,
+            weight_decay=settings.weight_decay,
+            dtype=self.learner.dtype,
         )
         self.average = {name: master.clone() for name, master in self.learner.masters.items()}
         tokenizer = Tokenizer.from_file(str(NANO / "tokenizer.json"))

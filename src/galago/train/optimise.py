@@ -20,11 +20,11 @@ def rate_factor(step: int, warmup: int, settled: float) -> float:
     return min(1.0, (step + 1) / max(1, warmup)) * (1.0 - settled)
 
 
-def orthogonalise(gradients: Tensor) -> Tensor:
-    """Roughly the nearest orthogonal matrix of each [n, rows, columns], by Newton-Schulz in bfloat16."""
+def orthogonalise(gradients: Tensor, dtype: torch.dtype) -> Tensor:
+    """Roughly the nearest orthogonal matrix of each [n, rows, columns], by Newton-Schulz in `dtype`."""
     a, b, c = NEWTON_SCHULZ
     tall = gradients.shape[1] > gradients.shape[2]
-    x = (gradients / (gradients.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+    x = (gradients / (gradients.norm(dim=(1, 2), keepdim=True) + 1e-7)).to(dtype)
     x = x.transpose(1, 2).contiguous() if tall else x
     for _ in range(5):
         square = x @ x.transpose(1, 2)
@@ -45,7 +45,10 @@ class Optimiser:
         weight_decay: float = 0.05,
         clip: float = 1.0,
         momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """`dtype` is what the matrices are turned in: bfloat16 is enough where it is fast."""
+        self.dtype = dtype
         self.masters = dict(masters)
         self.rate, self.weight_decay, self.clip, self.momentum = rate, weight_decay, clip, momentum
         self.matrices = [n for n, m in self.masters.items() if m.ndim == 2 and _is_hidden(n)]
@@ -93,7 +96,9 @@ class Optimiser:
                 span = (name, part * rows // parts, (part + 1) * rows // parts)
                 by_shape.setdefault((rows // parts, columns), []).append(span)
         for (rows, columns), spans in by_shape.items():
-            turned = orthogonalise(torch.stack([updates[name][low:high] for name, low, high in spans]))
+            turned = orthogonalise(
+                torch.stack([updates[name][low:high] for name, low, high in spans]), self.dtype
+            )
             size = 0.2 * max(rows, columns) ** 0.5
             for (name, low, high), update in zip(spans, turned, strict=True):
                 master = self.masters[name][low:high]

@@ -22,8 +22,8 @@ class Settings:
     """Go on from the checkpoint in `out`."""
     seed: int = 0
     device: str = "cpu"
-    dtype: str = "bfloat16"
-    """Of activations and gradients; masters and optimiser are float32."""
+    dtype: str = "auto"
+    """Of activations and gradients; masters and optimiser are float32. auto: see `learner.compute_dtype`."""
     rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: int = 200
