@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "arrays.h"
+#include "ceilings.h"
 #include "kernels.h"
 #include "ops.h"
 #include "pool.h"
@@ -235,6 +236,25 @@ bool is_finite(Pool& pool, int isa, nb::handle x_) {
     return ops::is_finite(place(pool, isa), x.data(), x.count());
 }
 
+double peak_int8(Pool& pool, int isa) {
+    const ops::Place where = place(pool, isa);
+    const nb::gil_scoped_release release;
+    return ceilings::multiply_adds_per_second(where, where.kernels.peak_int8);
+}
+
+double peak_f32(Pool& pool, int isa) {
+    const ops::Place where = place(pool, isa);
+    const nb::gil_scoped_release release;
+    return ceilings::multiply_adds_per_second(where, where.kernels.peak_f32);
+}
+
+double read_rate(Pool& pool, int isa, int64_t bytes) {
+    check(bytes > 0, bytes, " bytes cannot be read");
+    const ops::Place where = place(pool, isa);
+    const nb::gil_scoped_release release;
+    return ceilings::bytes_per_second(where, bytes);
+}
+
 std::vector<std::string> isas() {
     const KernelList list = available_kernels();
     std::vector<std::string> names;
@@ -285,4 +305,7 @@ NB_MODULE(_native, m) {
     m.def("activate", activate);
     m.def("silu_mul", silu_mul);
     m.def("is_finite", is_finite);
+    m.def("peak_int8", peak_int8);
+    m.def("peak_f32", peak_f32);
+    m.def("read_rate", read_rate);
 }

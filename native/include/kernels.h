@@ -113,6 +113,13 @@ struct AttentionPart {
 
 enum class Activation { silu, gelu, gelu_tanh, quick_gelu };
 
+// A loop that adds the square of a factor to sums in registers and does nothing else, `madds` times in a
+// round; the result is the sum of the sums. Null where an instruction set has none.
+struct Peak {
+    double (*run)(int64_t rounds, float factor);
+    int64_t madds;
+};
+
 // Bytes to align scratch memory and its parts to.
 constexpr size_t alignment = 64;
 
@@ -145,6 +152,10 @@ struct Kernels {
 
     void (*embed_bf16)(const uint16_t* row, float* y, int64_t cols);
     void (*embed_packed)(const PackedMatrix&, int64_t row, float* y);
+
+    // For measuring what this machine can do at most (ceilings.cpp); `read` adds up memory.
+    Peak peak_int8, peak_f32;
+    float (*read)(const void* memory, int64_t bytes);
 };
 
 // Every instruction set that this machine, its operating system included, can run: the plainest first, the

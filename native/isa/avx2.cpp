@@ -4,8 +4,11 @@
 #include "vec_avx2.h"
 //
 #include "vectorised.h"
+//
+#include "peak_int8.h"  // uses the above
 
 void galago::avx2::fill(Kernels& k) {
     k.name = "avx2";
     fill_vectorised(k);
+    k.peak_int8 = {peak_int8, peak_int8_madds};
 }

@@ -4,8 +4,11 @@
 #include "vec_avx512.h"
 //
 #include "vectorised.h"
+//
+#include "peak_int8.h"  // uses the above
 
 void galago::avx512_vnni::fill(Kernels& k) {
     k.name = "avx512_vnni";
     fill_vectorised(k);
+    k.peak_int8 = {peak_int8, peak_int8_madds};
 }

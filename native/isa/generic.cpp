@@ -209,6 +209,13 @@ void embed_packed(const PackedMatrix& w, int64_t n, float* y) {
     }
 }
 
+float read(const void* memory, int64_t bytes) {
+    const auto* words = static_cast<const uint64_t*>(memory);
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < bytes / static_cast<int64_t>(sizeof(uint64_t)); ++i) sum += words[i];
+    return static_cast<float>(sum);
+}
+
 }  // namespace
 
 void fill(Kernels& k) {
@@ -231,6 +238,7 @@ void fill(Kernels& k) {
     k.is_finite = is_finite;
     k.embed_bf16 = embed_bf16;
     k.embed_packed = embed_packed;
+    k.read = read;
 }
 
 }  // namespace galago::generic

@@ -169,4 +169,13 @@ inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
     }
 }
 
+// For measuring: 64 bytes of one register times those of another, added to 16 sums.
+struct Pairs {
+    __m512i v;
+};
+constexpr int64_t pairs_width = 64;
+inline Pairs splat_pairs(int8_t x) { return {_mm512_set1_epi8(x)}; }
+inline void add_pairs(Pairs& sums, Pairs& x) { asm("vpdpbusd %1, %1, %0" : "+v"(sums.v) : "v"(x.v)); }
+inline int sum(Pairs a) { return _mm512_reduce_add_epi32(a.v); }
+
 }  // namespace galago::GALAGO_ISA

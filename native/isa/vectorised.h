@@ -12,6 +12,7 @@
 #include "attention.h"  // use the above
 #include "dense.h"
 #include "packed.h"
+#include "peaks.h"
 
 namespace galago::GALAGO_ISA {
 
@@ -32,6 +33,8 @@ inline void fill_vectorised(Kernels& k) {
     k.activate = activate;
     k.silu_mul = silu_mul;
     k.is_finite = is_finite;
+    k.peak_f32 = {peak_f32, peak_f32_madds};
+    k.read = read;
 }
 
 }  // namespace galago::GALAGO_ISA

@@ -46,6 +46,7 @@ Array: TypeAlias = Any
 """A numpy array or a torch tensor; as a weight also `packing.Bf16Weight` or `packing.PackedWeight`."""
 
 _BACKENDS: Final = {
+    "counting": "galago.kernels.counting",
     "host": "galago.kernels.host",
     "native": "galago.kernels.native",
     "numpy": "galago.kernels.reference",

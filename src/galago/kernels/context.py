@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from galago.errors import UsageError
 
 if TYPE_CHECKING:
     from galago.kernels import _native
 
-Backend = Literal["native", "numpy"]
+Backend = Literal["native", "numpy", "counting"]
 
 
 class ThreadPool:
@@ -77,7 +77,7 @@ def using(
         check_isa(isa)
         changes["isa"] = isa
     if backend is not None:
-        if backend not in ("native", "numpy"):
+        if backend not in get_args(Backend):
             raise UsageError(f"there is no back end {backend!r}", hint="use native or numpy")
         changes["backend"] = backend
     token = _CONTEXT.set(replace(_CONTEXT.get(), **changes))  # type: ignore[arg-type]

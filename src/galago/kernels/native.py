@@ -114,6 +114,24 @@ def is_finite(x: F32) -> bool:
     return _native.is_finite(*_place(), x)
 
 
+def peak_int8() -> float:
+    """Multiply-adds of bytes in a second that the threads in use can do at most; 0 where it is not known."""
+    return _native.peak_int8(*_place())
+
+
+def peak_f32() -> float:
+    """The same for multiply-adds of float32."""
+    return _native.peak_f32(*_place())
+
+
+def read_rate(size: int) -> float:
+    """Bytes in a second that the threads in use read from memory of `size` bytes; 0 where that cannot be had.
+
+    The memory is given back before this returns, but it counts in the peak of the process.
+    """
+    return _native.read_rate(*_place(), size)
+
+
 @cache
 def available_isas() -> tuple[str, ...]:
     """Instruction sets that this machine can run, the best last."""

@@ -1,0 +1,97 @@
+"""A back end that computes nothing and counts: what the products of a model cost, without the time they take.
+
+Results are zeros of the right shape. A weight is anything with a shape: one without numbers will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.kernels.context import using
+from galago.packing import PackedWeight
+
+F32 = NDArray[np.float32]
+
+
+@dataclass
+class Tally:
+    """What was asked for so far: multiply-adds by what multiplies them, and bytes of the matrices read.
+
+    `int8` are products with packed weights, `f32` those with weights that are computed with as floats. A
+    matrix counts as read once by each product, however many rows it has.
+    """
+
+    int8: int = 0
+    f32: int = 0
+    attention: int = 0
+    weight_bytes: int = 0
+
+
+_TALLY: ContextVar[Tally] = ContextVar("galago.kernels.counting")
+
+
+@contextmanager
+def counting() -> Iterator[Tally]:
+    """Count the kernels called inside instead of computing them; the tally grows as they come."""
+    tally = Tally()
+    token = _TALLY.set(tally)
+    try:
+        with using(backend="counting"):
+            yield tally
+    finally:
+        _TALLY.reset(token)
+
+
+def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
+    """x [T, K], weight [N, K] -> zeros [T, N]."""
+    rows, columns = weight.shape
+    tally = _TALLY.get()
+    if isinstance(weight, PackedWeight):
+        tally.int8 += len(x) * rows * columns
+    else:
+        tally.f32 += len(x) * rows * columns
+    tally.weight_bytes += getattr(weight, "nbytes", 0)
+    return np.zeros((len(x), rows), np.float32)
+
+
+def embed(weight: Any, ids: NDArray[np.integer]) -> F32:
+    """weight [V, D], ids [T] -> zeros [T, D]; rows are looked up, nothing is multiplied."""
+    return np.zeros((len(ids), weight.shape[1]), np.float32)
+
+
+def attention(q: F32, k: F32, _v: F32, *, causal: bool, bounds: NDArray[np.int32] | None = None) -> F32:
+    """q [T, H, d], k and v [S, G, d] -> zeros [T, H, d]; each query meets the keys it sees, twice d times."""
+    tokens, heads, size = q.shape
+    if bounds is not None:
+        pairs = sum(length * length for length in np.diff(bounds).tolist())
+    elif causal:
+        pairs = causal_pairs(tokens, len(k))
+    else:
+        pairs = tokens * len(k)
+    _TALLY.get().attention += 2 * pairs * heads * size
+    return np.zeros(q.shape, np.float32)
+
+
+def causal_pairs(tokens: int, keys: int) -> int:
+    """Pairs of a query and a key it sees, for the last `tokens` of `keys` tokens."""
+    return tokens * (keys - tokens) + tokens * (tokens + 1) // 2
+
+
+def _same(x: F32, *_: Any) -> F32:
+    """Zeros of the shape of x: what is done to each element is not counted."""
+    return np.zeros(x.shape, np.float32)
+
+
+rms_norm = layer_norm = rotate = silu = gelu = gelu_tanh = quick_gelu = silu_mul = _same
+
+
+def is_finite(_x: F32) -> bool:
+    """Zeros are."""
+    return True
