@@ -54,7 +54,7 @@ class Engine:
         if not self.python.exists() or (self.binary is not None and not self.binary.exists()):
             return f"not installed: benchmarks/peers/setup {self.name}"
         if not self.model(workload, models).exists():
-            return f"{self.model(workload, models)} is missing: benchmarks/peers/prepare {workload}"
+            return f"{self.model(workload, models)} is missing: benchmarks/prepare {workload}"
         return None
 
     def whole(self, model: Path, picture: Path, question: str, new_tokens: int, threads: int) -> list[str]:
@@ -99,6 +99,5 @@ def engines() -> dict[str, Engine]:
             ("openvino", "openvino-genai"),
         ),
         Engine("transformers", "transformers", "", "bf16", PYTHON, ("torch", "transformers")),
-        Engine("mnn", "mnn", "-mnn", "int4 (64), tower int8", peers / "mnn/bin/python", ("MNN",)),
     )  # fmt: skip
     return {engine.name: engine for engine in found}

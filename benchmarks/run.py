@@ -75,14 +75,14 @@ class Comparison:
     def _binary(self, engine: Engine) -> tuple[dict[str, float], str]:
         load = self.workload
         model = engine.model(load.name, self.models)
+        common.remember_files(model)
         command = engine.whole(model, self.pictures[0], QUESTIONS[0], load.new_tokens, load.threads)
         seconds, peak, _ = whole_process(command)
         return {"process_s": seconds, "process_peak_bytes": peak}, " ".join(command)
 
     def _driver(self, engine: Engine, part: str) -> tuple[dict[str, float], str]:
         model = engine.model(self.workload.name, self.models)
-        if part == common.COLD:
-            common.forget_files(model)
+        (common.forget_files if part == common.COLD else common.remember_files)(model)
         job: dict[str, Any] = {
             "part": part,
             "model": str(model),
@@ -152,7 +152,7 @@ def main() -> int:
     every = engines()
     wanted = options.engines.split(",") if options.engines else list(every)
     try:
-        record = Record.read(options.record)
+        record = Record() if options.fresh else Record.read(options.record)
         for name in filter(None, options.forget.split(",")):
             record.forget(name)
         installed = {}
@@ -207,6 +207,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help="with commas (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", type=Path, default=models_folder())
+    parser.add_argument("--fresh", action="store_true", help="begin the record anew")
     parser.add_argument("--forget", default="", metavar="ENGINES", help="drop their samples first")
     parser.add_argument("--time-limit", type=float, metavar="S", help="start no sample after so many seconds")
     return parser.parse_args()

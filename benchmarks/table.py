@@ -60,15 +60,17 @@ def markdown(record: Record, workload: str) -> str:
     spreads = record.spreads(workload)
     shown = [name for name in record.engines if name in spreads]
     ours = spreads.get(OURS, {})
-    lines = [_about(record, workload), ""]
-    lines += [_line("", *shown, "Galago : best other"), _line(*["---"] * (len(shown) + 2))]
+    others = [name for name in shown if name != OURS]
+    head = ["", *shown, *(["Galago : best other"] if others else [])]
+    lines = [_about(record, workload), "", _line(*head), _line(*["---"] * len(head))]
     for row in ROWS:
         cells = [_cell(spreads[name].get(row.key), row) for name in shown]
         if any(cells):
-            lines.append(_line(row.label, *cells, _ratio(spreads, shown, row)))
+            lines.append(_line(row.label, *cells, *([_ratio(spreads, others, row)] if others else [])))
     sizes = [record.engines[name].get("bytes_on_disk", {}).get(workload) for name in shown]
-    lines.append(_line("files, MB", *(f"{size / 1e6:.0f}" if size else "" for size in sizes), ""))
-    lines += ["", *_ceilings(spreads.get(MACHINE, {}))]
+    cells = [f"{size / 1e6:.0f}" if size else "" for size in sizes]
+    lines += [_line("files, MB", *cells, *([""] if others else [])), ""]
+    lines += _ceilings(spreads.get(MACHINE, {}))
     shares = [f"{label} {ours[key].median:.0%}" for key, label in SHARES if key in ours]
     if shares:
         lines.append(f"Share of the ceiling that Galago reaches: {', '.join(shares)}.")
@@ -84,8 +86,8 @@ def ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: R
     return spreads[OURS][row.key].median / best
 
 
-def _ratio(spreads: Mapping[str, Mapping[str, Spread]], shown: list[str], row: Row) -> str:
-    found = ratio(spreads, [name for name in shown if name != OURS], row)
+def _ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: Row) -> str:
+    found = ratio(spreads, others, row)
     return "" if found is None else f"{found:.2f}"
 
 

@@ -34,7 +34,9 @@ class Transformers:
         torch.set_num_threads(job.threads)
         transformers.logging.set_verbosity_error()
         dtype = getattr(torch, job.options.get("dtype", "bfloat16"))
-        self._processor = transformers.AutoProcessor.from_pretrained(job.model)
+        # Not AutoProcessor, which wants torchvision for videos.
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(job.model)
+        self._images = transformers.AutoImageProcessor.from_pretrained(job.model, backend="pil")
         self._model = transformers.AutoModelForImageTextToText.from_pretrained(job.model, dtype=dtype).eval()
         self._seen: list[float] = []
         tower = self._model.model.visual
@@ -46,11 +48,16 @@ class Transformers:
         began, stamps, job = time.perf_counter(), Stamps(), self._job
         self._seen.clear()
         parts = [{"type": "image"}, {"type": "text", "text": question}]
-        text = self._processor.apply_chat_template(
+        text = self._tokenizer.apply_chat_template(
             [{"role": "user", "content": parts}], tokenize=False, add_generation_prompt=True
         )
         with Image.open(picture) as opened:
-            inputs = self._processor(text=[text], images=[opened.convert("RGB")], return_tensors="pt")
+            inputs = self._images(images=[opened.convert("RGB")], return_tensors="pt")
+        token = self._tokenizer.convert_ids_to_tokens(self._model.config.image_token_id)
+        count = int(inputs["image_grid_thw"].prod()) // self._images.merge_size**2
+        ids = self._tokenizer(text.replace(token, token * count), return_tensors="pt")["input_ids"]
+        inputs |= {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        inputs["mm_token_type_ids"] = (ids == self._model.config.image_token_id).int()
         with torch.inference_mode():
             tokens = self._model.generate(
                 **inputs,
@@ -59,8 +66,8 @@ class Transformers:
                 do_sample=False,
                 logits_processor=transformers.LogitsProcessorList([stamps]),
             )
-        prompt = inputs["input_ids"].shape[1]
-        self._processor.batch_decode(tokens[:, prompt:])
+        prompt = ids.shape[1]
+        self._tokenizer.batch_decode(tokens[:, prompt:])
         check_count(tokens.shape[1] - prompt, job)
         return {
             "vision_s": self._seen[1] - self._seen[0],

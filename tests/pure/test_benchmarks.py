@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from benchmarks.checkpoints import named_config, random_bits, shards, special_base, to_bits, write_checkpoint
-from benchmarks.drivers.common import Job, measure
+from benchmarks.drivers.common import Job, forget_files, measure, remember_files
 from benchmarks.drivers.llamacpp import vision_seconds
 from benchmarks.engines import engines
 from benchmarks.record import Record, Sample, Spread
@@ -257,6 +257,14 @@ def test_eight_are_asked_together_of_pictures_not_seen_before(part, want):
     assert f"{part.replace('-', '_')}_s" in values
 
 
+def test_a_models_files_are_read_whole_and_stay_when_they_are_forgotten(tmp_path):
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part/one").write_bytes(b"123")
+    (tmp_path / "two").write_bytes(b"4567")
+    forget_files(tmp_path)
+    assert remember_files(tmp_path) == 7
+
+
 def test_the_vision_time_of_a_log_is_between_its_two_lines():
     log = "0.02.500.000 I encoding mtmd batch\n0.02.600.000 I other\n0.05.750.500 I decoding image batch 1/1"
     assert vision_seconds(log) == pytest.approx(3.2505)
@@ -265,6 +273,6 @@ def test_the_vision_time_of_a_log_is_between_its_two_lines():
 
 def test_galago_needs_nothing_installed_and_says_what_is_missing(tmp_path):
     ours = engines()["galago"]
-    assert ours.missing("w1", tmp_path) == f"{tmp_path / 'w1-q4'} is missing: benchmarks/peers/prepare w1"
+    assert ours.missing("w1", tmp_path) == f"{tmp_path / 'w1-q4'} is missing: benchmarks/prepare w1"
     (tmp_path / "w1-q4").mkdir()
     assert ours.missing("w1", tmp_path) is None
