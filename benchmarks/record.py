@@ -79,13 +79,24 @@ class Record:
             file.write(text.encode())
 
     def tell(self, about: dict[str, Any]) -> None:
-        """Note the device and the commit; raises UsageError when the record is of others."""
+        """Note the device; raises UsageError when the record is of another."""
         for key, value in about.items():
             if self.about.setdefault(key, value) != value:
                 raise UsageError(
                     f"the record was taken with {key} {self.about[key]!r}, this is {value!r}",
-                    hint="name a new file with --record, or drop old samples with --forget",
+                    hint="name a new file with --record",
                 )
+
+    def introduce(self, engine: str, *, version: str, weights: str, workload: str, size: int) -> None:
+        """Note an engine and the bytes of its files; raises UsageError when its samples are of other ones."""
+        told = self.engines.setdefault(
+            engine, {"version": version, "weights": weights, "bytes_on_disk": {workload: size}}
+        )
+        if told["version"] != version:
+            raise UsageError(
+                f"the record holds {engine} {told['version']}, this is {version}", hint=f"--forget {engine}"
+            )
+        told["bytes_on_disk"][workload] = size
 
     def forget(self, engine: str) -> None:
         """Drop the samples of an engine, to take them anew."""

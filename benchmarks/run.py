@@ -106,21 +106,24 @@ class Comparison:
 
 
 def describe(comparison: Comparison, record: Record) -> None:
-    """Note the device, the commit, and every engine's version, weights and size of files."""
+    """Note the device, and every engine's version, weights and size of files."""
     machine = device.machine()
     record.tell(
         {
             "processor": machine.processor,
             "cores": machine.cores,
             "threads": comparison.workload.threads,
-            "commit": commit(),
         }
     )
     for name, engine in comparison.engines.items():
-        told = record.engines.setdefault(name, {"weights": engine.weights, "bytes_on_disk": {}})
-        told["version"] = commit() if name == OURS else version(engine)
-        size = engine.bytes_on_disk(comparison.workload.name, comparison.models)
-        told["bytes_on_disk"][comparison.workload.name] = size
+        workload = comparison.workload.name
+        record.introduce(
+            name,
+            version=commit() if name == OURS else version(engine),
+            weights=engine.weights,
+            workload=workload,
+            size=engine.bytes_on_disk(workload, comparison.models),
+        )
 
 
 def commit() -> str:

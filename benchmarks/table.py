@@ -103,15 +103,14 @@ def _cell(spread: Spread | None, row: Row) -> str:
 
 def _about(record: Record, workload: str) -> str:
     about = record.about
-    versions = [
+    shown = [
         f"{name} {told['version']} ({told['weights']})"
         for name, told in record.engines.items()
-        if name != OURS
+        if workload in told["bytes_on_disk"]
     ]
     return (
-        f"{workload} on {about['processor']}, {about['threads']} threads, commit {about['commit']}"
-        + (f", beside {', '.join(versions)}" if versions else "")
-        + ". Medians (least to most)."
+        f"{workload} on {about['processor']}, {about['threads']} threads: {'; '.join(shown)}."
+        " Medians (least to most)."
     )
 
 

@@ -19,7 +19,7 @@ from galago import models
 from galago.errors import ConfigError, UsageError
 from galago.formats.safetensors import open_folder
 
-ABOUT = {"processor": "a processor", "threads": 2, "commit": "abc"}
+ABOUT = {"processor": "a processor", "threads": 2}
 
 
 def sample(engine, number=1, part="answers", **values):
@@ -166,12 +166,19 @@ def test_a_sample_is_taken_once():
         held.add(sample("galago", total_s=6.0))
 
 
-def test_a_record_is_of_one_commit_until_its_samples_are_forgotten():
-    held = record(sample("galago", total_s=5.0))
-    with pytest.raises(UsageError, match="commit 'abc', this is 'def'"):
-        held.tell({"commit": "def"})
+def test_a_record_is_of_one_version_until_its_samples_are_forgotten():
+    held = record(sample("galago", total_s=5.0), sample("quick", total_s=5.0))
+    other = {"version": "2", "weights": "4 bits", "workload": "w1", "size": 5}
+    with pytest.raises(UsageError, match="holds galago 1, this is 2"):
+        held.introduce("galago", **other)
     held.forget("galago")
-    assert not held.samples
+    held.introduce("galago", **other)
+    assert [one.engine for one in held.samples] == ["quick"]
+
+
+def test_a_record_is_of_one_machine():
+    with pytest.raises(UsageError, match="processor 'a processor', this is 'another'"):
+        record().tell({"processor": "another"})
 
 
 def test_seconds_of_all_parts_count_and_memory_of_the_part_that_needs_most():
