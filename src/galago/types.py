@@ -76,8 +76,11 @@ class Usage:
 class Timings:
     """Seconds of one request by stage; `None` where a stage was not measured.
 
-    `image_s` is decoding, resizing and normalising; `encode_s` the vision tower (0 when its features came
-    from a cache); `first_token_s` counts from the request to the first token.
+    `image_s` is decoding, resizing and normalising. `encode_s` is the vision tower's work for this request:
+    0 when the features came from a cache or were computed for another request, and a part of the seconds, by
+    patches, where pictures were encoded together; so the sum over requests is the tower's time. `prefill_s`
+    counts from the first row of the prompt to the first token and `decode_s` from there to the last, with
+    what is computed for others in the same steps; `first_token_s` from the request to the first token.
     """
 
     load_s: float | None = None

@@ -77,7 +77,10 @@ class SamplingSettings:
     """How the words of an answer are chosen."""
 
     max_tokens: int | None = option("Length at which an answer is cut.", metavar="N")
-    temperature: float | None = option("0, the default, always takes the likeliest token.", metavar="T")
+    temperature: float | None = option(
+        "0 always takes the likeliest token; by default what the model's generation_config.json says.",
+        metavar="T",
+    )
     top_k: int | None = option("Draw from the K likeliest tokens.", metavar="K")
     top_p: float | None = option("Draw from the likeliest tokens that sum up to P.", metavar="P")
     min_p: float | None = option(

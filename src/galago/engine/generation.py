@@ -59,6 +59,11 @@ class Generation:
         return len(self.prompt) + len(self.tokens) - len(self.cache)
 
     @property
+    def is_writing(self) -> bool:
+        """Whether the cache holds the whole prompt."""
+        return len(self.cache) >= len(self.prompt)
+
+    @property
     def finished(self) -> bool:
         """Whether the answer has ended."""
         return self.finish_reason is not None

@@ -21,7 +21,7 @@ from galago.engine.guard import GARBAGE_HINT
 from galago.engine.load import Progress, load_checkpoint
 from galago.engine.memory import parse_size, plan_memory
 from galago.engine.messages import Look
-from galago.engine.request import Messages, PictureBounds
+from galago.engine.request import Messages, PictureBounds, Request
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
 from galago.files import StrPath
@@ -72,14 +72,16 @@ def load(
 
 
 class Model:
-    """A loaded model. Made by `load`; may be used from several threads, which then take turns.
+    """A loaded model. Made by `load`; may be used from several threads, whose answers are written together.
 
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
     `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
     `min_p`, `repetition_penalty`, `seed` and `stop`; `ask`, `ask_many`, `chat` and `stream` also one of
-    `schema`, `regex` and `choices`. An option that a verb does not have raises UsageError, a picture that
-    cannot be read PictureError, a prompt that is too long ContextLengthError.
+    `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the checkpoint's
+    generation_config.json says; the other verbs take the likeliest token unless told otherwise. An option
+    that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt that is
+    too long ContextLengthError.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -96,7 +98,7 @@ class Model:
 
     def ask_many(self, pairs: Sequence[tuple[Any, str]], **options: Unpack[AskOptions]) -> list[Answer]:
         """Answers to several (picture, question) pairs, computed together; each is what `ask` alone gives."""
-        requests = [make_request(_messages(image, question), options) for image, question in pairs]
+        requests = [self._request(_messages(image, question), options) for image, question in pairs]
         return self.engine.answer(requests)
 
     def chat(self, messages: Messages, **options: Unpack[AskOptions]) -> Answer:
@@ -106,11 +108,11 @@ class Model:
         `{"type": "image_url", "image_url": {"url": ...}}` and
         `{"type": "video", "video": [frame, ...], "fps": 2.0}`.
         """
-        return self.engine.answer([make_request(messages, options)])[0]
+        return self.engine.answer([self._request(messages, options)])[0]
 
     def stream(self, messages: Messages, **options: Unpack[AskOptions]) -> TextStream:
         """`chat`, piece by piece: iterate for texts, `.answer` is the whole, `.close()` cancels the work."""
-        return self.engine.stream(make_request(messages, options))
+        return self.engine.stream(self._request(messages, options))
 
     def caption(self, image: Any, **options: Unpack[TaskOptions]) -> str:
         """What the picture shows, in a sentence or two. Raises GarbageError."""
@@ -194,6 +196,10 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _request(self, messages: Messages, options: Mapping[str, Any]) -> Request:
+        """A request that is drawn as the checkpoint says where the options do not."""
+        return make_request(messages, options, checkpoint=self.engine.model.generation.sampling)
 
     def _look(self, image: Any, options: Mapping[str, Any]) -> EncodedImage:
         bounds = {key: options[key] for key in PictureOptions.__annotations__ if key in options}

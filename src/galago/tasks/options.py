@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from galago.engine.generation_config import DRAW
 from galago.engine.grammar import ConstraintSpec
 from galago.engine.request import Messages, PictureBounds, Request
 from galago.errors import UsageError
@@ -63,14 +64,22 @@ def make_request(
     constraint: ConstraintSpec | None = None,
     show_special: bool = False,
     trusted: bool = False,
+    checkpoint: Mapping[str, Any] | None = None,
 ) -> Request:
     """A request from the options of a verb; `max_tokens` is the verb's own default.
+
+    `checkpoint` has the model's own values of sampling options, for what is not given. Who gives a
+    temperature says all about the draw: the model's top_k, top_p and min_p then do not count.
 
     Raises UsageError for an unknown option, naming the nearest, or a value out of its range, and SchemaError
     for a constraint that cannot be one.
     """
     check_names(options, (*_SAMPLING, *_PICTURE, *(_CONSTRAINT if allow_constraint else ())))
     sampling = {key: options[key] for key in _SAMPLING if key in options}
+    own = checkpoint or {}
+    if "temperature" in sampling:
+        own = {key: value for key, value in own.items() if key not in DRAW}
+    sampling = {**own, **sampling}
     if max_tokens is not None:
         sampling.setdefault("max_tokens", max_tokens)
     sampling["stop"] = _texts(sampling.get("stop", ()))
