@@ -7,13 +7,13 @@ that is kept, or like one being fed right now, takes over those keys and values.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from galago.engine.decode import CHUNK, decode
 from galago.engine.generation import Generation
 from galago.engine.grammar import Constraint
-from galago.engine.kv import KVCache
+from galago.engine.kv import SequenceCache
 from galago.engine.load import LoadedModel
 from galago.engine.prefix import PrefixStore, common
 from galago.engine.prompt import Prompt
@@ -60,12 +60,14 @@ class Batch:
         model: LoadedModel,
         jobs: Sequence[Job],
         prefixes: PrefixStore,
+        new_cache: Callable[[], SequenceCache],
         *,
         chunk: int = CHUNK,
         together: int = TOGETHER,
     ) -> None:
         self._model = model
         self._prefixes = prefixes
+        self._new_cache = new_cache
         self._chunk, self._together = chunk, together
         self._waiting = list(jobs)
         self._active: list[Job] = []
@@ -97,7 +99,7 @@ class Batch:
         """End everything where it is; what was computed of the prompts is kept for others."""
         for job in [*self._active, *self._waiting]:
             if job.generation is None:
-                job.generation = self._generation(job, KVCache(self._model.network.layers))
+                job.generation = self._generation(job, self._new_cache())
             job.generation.cancel()
             self._retire(job)
         self._waiting = []
@@ -119,14 +121,14 @@ class Batch:
         if min(promised, most) >= held + WORTH_WAITING:
             return False
         expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
-        cache = source.fork(held, expected=expected) if source else KVCache(self._model.network.layers)
+        cache = source.fork(held, expected=expected) if source else self._new_cache()
         cache.reserve(expected)
         job.fed = time.perf_counter()
         job.generation = self._generation(job, cache)
         self._active.append(job)
         return True
 
-    def _generation(self, job: Job, cache: KVCache) -> Generation:
+    def _generation(self, job: Job, cache: SequenceCache) -> Generation:
         return Generation(
             job.prompt,
             job.request.params,

@@ -54,7 +54,8 @@ class Encoder:
         visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
         check_room(processor.tokens(visual.grid), model)
         prepared = time.perf_counter()
-        features = model.network.encode(visual.patches, [visual.grid])
+        computed = model.network.encode(model.device.array(visual.patches), [visual.grid])
+        finite, features = kernels.is_finite(computed), kernels.to_numpy(computed)
         features.flags.writeable = False
         encoded = time.perf_counter()
         image = EncodedImage(
@@ -67,7 +68,7 @@ class Encoder:
             visual.seconds_per_step,
             notes,
         )
-        if kernels.is_finite(features):
+        if finite:
             self._cache.put(image)
         return Encoded(image, prepared - start, encoded - prepared)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from galago.engine.decode import CHUNK, prompt_logits
 from galago.engine.encoder import Encoder
 from galago.engine.features import EncodedImage
 from galago.engine.grammar import GrammarCompiler
-from galago.engine.guard import GARBAGE_HINT
+from galago.engine.guard import GARBAGE_HINT, is_finite
+from galago.engine.kv import KVCache, SequenceCache
 from galago.engine.load import LoadedModel
-from galago.engine.memory import MemoryPlan
+from galago.engine.memory import MemoryPlan, would_fit
 from galago.engine.messages import Look, split
+from galago.engine.pages import PagePool
 from galago.engine.prefix import PREFIX_BYTES, PrefixStore
 from galago.engine.prompt import build_prompt
 from galago.engine.record import make_answer
@@ -59,6 +62,7 @@ class Engine:
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
         self._pool = None if threads is None else kernels.ThreadPool(threads)
         self._grammar = GrammarCompiler(model.tokenizer.to_json, model.config.vocabulary, model.end_ids)
+        self._pages = None if model.device.is_host else PagePool(model.network.layers, model.device)
         self._chunk, self._together = chunk, together
         self._lock = threading.RLock()
 
@@ -66,7 +70,7 @@ class Engine:
         """A picture or video as features; raises as `Encoder.encode`, and GarbageError for NaN."""
         with self.computing():
             image = self._encoder.encode(look, bounds).image
-        if not kernels.is_finite(image.features):
+        if not is_finite(image.features):
             raise GarbageError(
                 f"the vision tower of {self.model.name} computed numbers that are not finite",
                 hint=GARBAGE_HINT,
@@ -94,7 +98,7 @@ class Engine:
         """The logits after every prompt token, [T, V], computed without the prefix cache."""
         prompt = self._prepare(request).prompt
         with self.computing():
-            return prompt_logits(self.model.network, prompt, self._chunk)
+            return prompt_logits(self.model.network, prompt, self._new_cache(), self._chunk)
 
     def info(self) -> dict[str, Any]:
         """What the model is, in JSON types; sizes in bytes."""
@@ -104,6 +108,7 @@ class Engine:
             "name": model.name,
             "folder": str(model.checkpoint.folder),
             "family": model.family.model_type,
+            "device": model.device.name,
             "parameters": parameters,
             "weights": model.weights,
             "weights_bytes": model.weights_bytes,
@@ -126,11 +131,17 @@ class Engine:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Hold the lock and this engine's threads; never while a stream's caller has its turn."""
-        with self._lock, kernels.using(threads=self._pool):
+        computing = self.model.device.computing(partial(would_fit, self.model.checkpoint))
+        with self._lock, kernels.using(threads=self._pool), computing:
             yield
 
+    def _new_cache(self) -> SequenceCache:
+        return KVCache(self.model.network.layers) if self._pages is None else self._pages.new()
+
     def _batch(self, jobs: Sequence[Job]) -> Batch:
-        return Batch(self.model, jobs, self.prefixes, chunk=self._chunk, together=self._together)
+        return Batch(
+            self.model, jobs, self.prefixes, self._new_cache, chunk=self._chunk, together=self._together
+        )
 
     def _prepare(self, request: Request) -> Job:
         started = time.perf_counter()
@@ -156,5 +167,5 @@ class Engine:
             self.model,
             kv_bytes=self.prefixes.nbytes + batch.kv_bytes,
             features_bytes=self.features.nbytes,
-            trouble=self.features.trouble,
+            troubles=(self.features.trouble, self.model.device.trouble),
         )
