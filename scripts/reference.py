@@ -101,9 +101,10 @@ def record_page() -> str:
 
 
 def support_page() -> str:
-    """docs/support.md: model families, weights, picture formats."""
+    """docs/support.md: model families, weights, devices, picture formats."""
     from galago import models
     from galago.cli.models import WEIGHTS
+    from galago.kernels import DEVICES
     from galago.media.signatures import FORMATS
 
     families = ((f"`{name}`", ", ".join(models.family(name).aliases)) for name in models.families())
@@ -112,6 +113,9 @@ def support_page() -> str:
     lines += table(("model_type", "aliases"), families)
     lines += ["", "## Weights", ""]
     lines += table(("name", "meaning"), ((f"`{name}`", text) for name, text in WEIGHTS.items()))
+    devices = ((f"`{name}`", text) for name, text in DEVICES.items())
+    lines += ["", "## Devices", "", *table(("name", "meaning"), devices), ""]
+    lines += ["What runs on a GPU, and that nobody has measured it yet: [cuda.md](cuda.md)."]
     lines += [
         "",
         "## Pictures",

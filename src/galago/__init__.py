@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from galago.errors import (
         ConfigError,
         ContextLengthError,
+        DeviceError,
         FeaturesError,
         FetchError,
         GalagoError,
@@ -42,6 +43,7 @@ __all__ = [
     "Box",
     "ConfigError",
     "ContextLengthError",
+    "DeviceError",
     "DeviceState",
     "EncodedImage",
     "FeaturesError",

@@ -11,6 +11,7 @@ GalagoError
 │   └── WeightError           tensors: missing, extra, wrong shape or dtype, damaged file
 ├── FeaturesError             image features that belong to another model, or a damaged features file
 ├── ContextLengthError        the prompt does not fit the model's context
+├── DeviceError               a device that is not there, or whose memory is full
 ├── GarbageError              the model produced non-finite numbers or an endless repetition
 ├── TrainingError             a training run that cannot start or go on
 └── MissingDependencyError    an extra or the compiled extension is not installed
@@ -69,6 +70,10 @@ class FeaturesError(GalagoError):
 
 class ContextLengthError(GalagoError):
     """The prompt has more tokens than the model's context."""
+
+
+class DeviceError(GalagoError):
+    """A device that is not there, or whose memory is full."""
 
 
 class GarbageError(GalagoError):

@@ -94,9 +94,13 @@ class Timings:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: the process's peak resident size, and what the model holds."""
+    """Bytes: the process's peak resident size, and what the model holds.
+
+    `gpu_peak_bytes` is the most that the process's arrays took on the GPU together, `None` on a CPU.
+    """
 
     peak_bytes: int | None = None
+    gpu_peak_bytes: int | None = None
     weights_bytes: int | None = None
     kv_bytes: int | None = None
     features_bytes: int | None = None

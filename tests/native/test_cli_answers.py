@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 import galago
 from checkpoints import write_checkpoint
-from galago import cli
+from galago import cli, kernels
 from galago.evals.metrics import exact
 from galago.evals.suite import Case, Report, Score
 
@@ -281,7 +281,21 @@ def test_doctor_shows_the_machine(run):
     code, out, err = run("doctor")
     assert (code, err) == (0, "")
     assert "generic" in out
-    assert set(json.loads(run("doctor", "--json")[1])) >= {"galago", "machine", "sensors", "extras", "cache"}
+    report = json.loads(run("doctor", "--json")[1])
+    assert set(report) >= {"galago", "machine", "gpu", "sensors", "extras", "cache"}
+    assert set(report["gpu"]) == {"model", "memory_bytes", "capability", "driver"}
+
+
+def test_doctor_shows_the_gpu_or_why_there_is_none(run, monkeypatch):
+    def missing():
+        raise galago.MissingDependencyError("no torch", hint="install it")
+
+    monkeypatch.setattr("galago.kernels.gpu", missing)
+    report = json.loads(run("doctor", "--json")[1])
+    assert report["gpu"]["model"] is None
+    assert report["unread"]["model"] == "no torch (try: install it)"
+    monkeypatch.setattr("galago.kernels.gpu", lambda: kernels.Gpu("NVIDIA Something", 24_000_000_000, "8.9"))
+    assert "model             NVIDIA Something\n  memory            24.0 GB" in run("doctor")[1]
 
 
 def test_doctor_fails_where_the_kernels_are_missing(run, monkeypatch):

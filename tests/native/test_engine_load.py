@@ -271,7 +271,9 @@ def test_conversion_on_load_tells_its_progress(hub):
 @pytest.mark.parametrize(
     "options",
     [
-        {"device": "cuda"},
+        {"device": "gpu"},
+        {"device": "cuda:one"},
+        {"device": "cuda", "threads": 2},
         {"weights": "q5"},
         {"threads": 0},
         {"memory": "much"},

@@ -129,6 +129,7 @@ def test_what_cannot_be_read_says_why(tmp_path):
         device.clock(tmp_path),
         device.total_memory(tmp_path),
         device.available_memory(tmp_path),
+        device.gpu_driver(tmp_path),
     ):
         assert reading.value is None
         assert reading.reason
@@ -139,3 +140,10 @@ def test_this_machine_can_be_described():
     assert machine.threads >= 1
     assert machine.total_bytes.value > 0
     assert device.process_memory().peak_bytes > 1 << 20
+
+
+@pytest.mark.parametrize("module", ["Kernel Module", "Open Kernel Module for x86_64"])
+def test_the_driver_of_a_gpu_tells_its_version(plant, module):
+    told = f"NVRM version: NVIDIA UNIX {module}  570.86.15  Thu Jan 23 2025\nGCC version:  gcc 12.2.0\n"
+    assert device.gpu_driver(plant({"proc/driver/nvidia/version": told})).value == "570.86.15"
+    assert "no version" in device.gpu_driver(plant({"proc/driver/nvidia/version": "?"})).reason

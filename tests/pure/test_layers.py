@@ -29,7 +29,8 @@ LEVELS = {
 }  # fmt: skip
 
 ONLY_IN = {  # a package and the places that may import it
-    "torch": ("kernels/torch_backend.py", "train/"),
+    "torch": ("kernels/torch_", "train/"),
+    "triton": ("kernels/torch_triton.py",),
     "llguidance": ("engine/",),
     "tokenizers": ("text/", "train/"),
     "minijinja": ("text/",),

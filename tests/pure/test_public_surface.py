@@ -16,6 +16,7 @@ SURFACE = [
     "Box",
     "ConfigError",
     "ContextLengthError",
+    "DeviceError",
     "DeviceState",
     "EncodedImage",
     "FeaturesError",

@@ -10,7 +10,7 @@ from typing import Any
 
 from galago.cli.settings import flag
 
-EXTRAS = {"train": "torch"}
+EXTRAS = {"train": "torch", "cuda": "torch"}
 """An extra and the package that shows whether it is installed."""
 
 Report = dict[str, dict[str, Any]]
@@ -28,8 +28,8 @@ class Settings:
 
 def run(settings: Settings) -> int:
     """Look, and print what was seen."""
-    report = {"galago": _software(), "machine": _machine(), "sensors": _sensors(), "extras": _extras()}
-    report["cache"] = _cache()
+    report = {"galago": _software(), "machine": _machine(), "gpu": _gpu(), "sensors": _sensors()}
+    report |= {"extras": _extras(), "cache": _cache()}
     print(_as_json(report) if settings.json else _as_text(report))
     return 0 if report["galago"]["instruction_sets"].value else 1
 
@@ -49,6 +49,25 @@ def _machine() -> dict[str, Any]:
     from galago import device
 
     return dict(vars(device.machine()))
+
+
+def _gpu() -> dict[str, Any]:
+    """The first GPU; the only place outside training and `--device` that imports torch."""
+    from galago import DeviceError, MissingDependencyError, kernels
+    from galago.device import Sensed, gpu_driver
+
+    try:
+        found = kernels.gpu()
+    except (DeviceError, MissingDependencyError) as error:
+        seen = {"model": Sensed[Any](None, f"{error} (try: {error.hint})")}
+        seen |= dict.fromkeys(("memory_bytes", "capability"), Sensed[Any](None, "no GPU was found"))
+    else:
+        seen = {
+            "model": Sensed[Any](found.name),
+            "memory_bytes": Sensed[Any](found.total_bytes),
+            "capability": Sensed[Any](found.capability),
+        }
+    return {**seen, "driver": gpu_driver()}
 
 
 def _sensors() -> dict[str, Any]:

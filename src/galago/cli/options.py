@@ -24,6 +24,12 @@ class ModelSettings:
     model: str = option(
         "Name, folder or file of the model.", default="nano", metavar="MODEL", short="-m", environment=True
     )
+    device: str = option(
+        "What computes: cpu, or cuda for a GPU (cuda:1 for the second).",
+        default="cpu",
+        metavar="DEVICE",
+        environment=True,
+    )
     weights: Weights | None = option(
         "Convert the weights on load; by default they stay as the file has them.", environment=True
     )
@@ -48,6 +54,7 @@ class ModelSettings:
         with progress_bar("converting weights") as progress:
             return load(
                 self.model,
+                device=self.device,
                 threads=self.threads,
                 weights=self.weights,
                 memory=self.memory,

@@ -4,6 +4,7 @@ Every reader takes `root`, the folder in which the kernel's `proc` and `sys` tre
 another machine can be read. What cannot be read is `None` with the reason, never 0.
 """
 
+from galago.device.gpu import gpu_driver
 from galago.device.hardware import Machine, machine
 from galago.device.memory import ProcessMemory, available_memory, process_memory, total_memory
 from galago.device.sensed import Sensed
@@ -15,6 +16,7 @@ __all__ = [
     "Sensed",
     "available_memory",
     "clock",
+    "gpu_driver",
     "machine",
     "process_memory",
     "state",

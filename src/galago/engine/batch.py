@@ -8,7 +8,7 @@ or like one being fed right now, takes over those keys and values. Knows nothing
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from galago.engine.decode import decode
 from galago.engine.generation import Generation
 from galago.engine.grammar import Constraint
 from galago.engine.job import Job
-from galago.engine.kv import KVCache
+from galago.engine.kv import SequenceCache
 from galago.engine.load import LoadedModel
 from galago.engine.prefix import PrefixStore, common
 from galago.engine.share import BESIDE, CHUNK, Pending, share
@@ -48,7 +48,8 @@ class Step:
     def _decoded(self, shares: list[tuple[Job, int]]) -> Sequence[NDArray[np.float32] | Exception | None]:
         rows = [(job.generation, count) for job, count in shares if job.generation is not None]
         try:
-            return decode(self.model.network, rows)
+            with self.model.computing():
+                return decode(self.model.network, rows)
         except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
             if len(shares) == 1:
                 return [error]
@@ -65,12 +66,13 @@ class Batch:
         self,
         model: LoadedModel,
         prefixes: PrefixStore,
+        new_cache: Callable[[], SequenceCache],
         *,
         chunk: int = CHUNK,
         beside: int = BESIDE,
         together: int = TOGETHER,
     ) -> None:
-        self._model, self._prefixes = model, prefixes
+        self._model, self._prefixes, self._new_cache = model, prefixes, new_cache
         self._chunk, self._beside, self._together = chunk, beside, together
         self._waiting: list[Job] = []
         self._active: list[Job] = []
@@ -147,7 +149,7 @@ class Batch:
         if promised >= held + WORTH_WAITING:
             return False
         expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
-        cache = source.fork(held, expected=expected) if source else KVCache(self._model.network.layers)
+        cache = source.fork(held, expected=expected) if source else self._new_cache()
         cache.reserve(expected)
         job.fed = time.perf_counter()
         try:
@@ -160,7 +162,7 @@ class Batch:
             self._retire(job)
         return True
 
-    def _beginning(self, job: Job) -> tuple[int, KVCache | None, int]:
+    def _beginning(self, job: Job) -> tuple[int, SequenceCache | None, int]:
         """Tokens that are held of this prompt, the cache that holds them, and how many there will be soon."""
         identity, most = job.prompt.identity, len(job.prompt) - 1  # the last token's logits are needed
         held, source = self._prefixes.find(identity)
@@ -173,7 +175,7 @@ class Batch:
                 held, source = min(shared, len(other.generation.cache)), other.generation.cache
         return min(held, most), source, min(promised, most)
 
-    def _generation(self, job: Job, cache: KVCache, constraint: Constraint | None = None) -> Generation:
+    def _generation(self, job: Job, cache: SequenceCache, constraint: Constraint | None = None) -> Generation:
         return Generation(
             job.prompt,
             job.request.params,
@@ -186,7 +188,7 @@ class Batch:
 
     def _cancel(self, job: Job) -> None:
         if job.generation is None:
-            job.generation = self._generation(job, KVCache(self._model.network.layers))
+            job.generation = self._generation(job, self._new_cache())
         job.generation.cancel()
         self._retire(job)
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from galago import kernels
 from galago.engine.generation import Generation
-from galago.engine.kv import BatchCache, KVCache
+from galago.engine.kv import BatchCache, SequenceCache
+from galago.engine.pages import PagedCache, step
 from galago.engine.prompt import Prompt, Rows
 from galago.engine.share import CHUNK
 from galago.models import VisionLanguageModel
@@ -24,41 +26,67 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
     """
     held = [len(generation.cache) for generation, _ in shares]
     rows = [generation.rows(count) for generation, count in shares]
-    x = np.concatenate(
-        [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
-    )
-    cache = BatchCache([(generation.cache, count) for generation, count in shares])
     try:
-        hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
-        ends = np.cumsum([count for _, count in shares]) - 1
-        ready = [place for place, (generation, _) in enumerate(shares) if generation.pending == 0]
-        logits = network.logits(np.ascontiguousarray(hidden[ends[ready]])) if ready else []
+        computed = _one_each(network, shares, rows)
+        if computed is None:
+            computed = _several(network, shares, rows)
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
+    return computed
+
+
+def _several(
+    network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]
+) -> list[F32 | None]:
+    x = kernels.concatenate(
+        [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
+    )
+    cache = BatchCache([(generation.cache, count) for generation, count in shares])
+    hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
+    ends = np.cumsum([count for _, count in shares]) - 1
+    ready = [place for place, (generation, _) in enumerate(shares) if generation.pending == 0]
     found: list[F32 | None] = [None] * len(shares)
-    for place, row in zip(ready, logits, strict=True):
-        found[place] = row
+    if ready:
+        logits = kernels.to_numpy(network.logits(kernels.take(hidden, ends[ready])))
+        for place, row in zip(ready, logits, strict=True):
+            found[place] = row
     return found
 
 
-def prompt_logits(network: VisionLanguageModel, prompt: Prompt, chunk: int = CHUNK) -> F32:
-    """The logits after every token of a prompt, [T, V], in chunks and without any earlier cache."""
-    cache = KVCache(network.layers)
+def _one_each(
+    network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]
+) -> list[F32 | None] | None:
+    """The same as a step of fixed shapes, where every sequence gives one row of text and is on a device."""
+    caches = [generation.cache for generation, count in shares if count == 1]
+    paged = [cache for cache in caches if isinstance(cache, PagedCache) and len(cache)]
+    if len(paged) < len(shares) or any(part.feature_rows[0] >= 0 for part in rows):
+        return None
+    positions = np.concatenate([part.positions for part in rows], axis=1)
+    logits = step(network, paged, np.concatenate([part.ids for part in rows]), positions)
+    return [
+        row if generation.pending == 0 else None for (generation, _), row in zip(shares, logits, strict=True)
+    ]
+
+
+def prompt_logits(
+    network: VisionLanguageModel, prompt: Prompt, cache: SequenceCache, chunk: int = CHUNK
+) -> F32:
+    """The logits after every token of a prompt, [T, V], in chunks; the cache is an empty one."""
     cache.reserve(len(prompt))
     found = []
     for start in range(0, len(prompt), chunk):
         rows = prompt.rows(start, start + chunk)
         hidden = network.decode(embed(network, rows, prompt), rows.positions, cache)
-        found.append(network.logits(hidden))
+        found.append(kernels.to_numpy(network.logits(hidden)))
     return np.concatenate(found)
 
 
-def embed(network: VisionLanguageModel, rows: Rows, prompt: Prompt) -> F32:
+def embed(network: VisionLanguageModel, rows: Rows, prompt: Prompt) -> kernels.Array:
     """Rows of n tokens -> their embeddings, or the features of the prompt's pictures: [n, dim]."""
-    x: F32 = network.embed(rows.ids)
+    x = network.embed(rows.ids)
     is_feature = rows.feature_rows >= 0
     if is_feature.any():
-        x[is_feature] = prompt.features[rows.feature_rows[is_feature]]
+        x[is_feature] = kernels.like(x, prompt.features[rows.feature_rows[is_feature]])
     return x

@@ -12,6 +12,7 @@ import numpy as np
 from galago import kernels
 from galago.engine.cache import FeatureCache
 from galago.engine.features import EncodedImage, content_key
+from galago.engine.guard import is_finite
 from galago.engine.load import LoadedModel
 from galago.engine.messages import Look
 from galago.engine.request import PictureBounds
@@ -67,17 +68,19 @@ class Encoder:
 
         Features that are not finite are not cached.
         """
-        visuals = [sight.visual for sight in sights]
+        model, visuals = self._model, [sight.visual for sight in sights]
         start = time.perf_counter()
         alone = len(visuals) == 1
         patches = visuals[0].patches if alone else np.concatenate([visual.patches for visual in visuals])
-        features = kernels.to_numpy(self._model.network.encode(patches, [visual.grid for visual in visuals]))
+        with model.computing():
+            computed = model.network.encode(model.device.array(patches), [visual.grid for visual in visuals])
+            features = kernels.to_numpy(computed)
         seconds = time.perf_counter() - start
         ends = np.cumsum([sight.tokens for sight in sights])
         encoded = []
         for sight, part in zip(sights, np.split(features, ends[:-1]), strict=True):
             image = self._image(sight, part if alone else part.copy())
-            if kernels.is_finite(image.features):
+            if is_finite(image.features):
                 with self._cache_lock:
                     self._cache.put(image)
             encoded.append((image, seconds * len(sight.visual.patches) / len(patches)))

@@ -25,11 +25,13 @@ from galago.engine.encoder import Encoder
 from galago.engine.encoding import EncodeQueue
 from galago.engine.features import EncodedImage
 from galago.engine.grammar import GrammarCompiler
-from galago.engine.guard import GARBAGE_HINT
+from galago.engine.guard import GARBAGE_HINT, is_finite
 from galago.engine.job import Job
+from galago.engine.kv import KVCache, SequenceCache
 from galago.engine.load import LoadedModel
 from galago.engine.memory import MemoryPlan
 from galago.engine.messages import Look, split
+from galago.engine.pages import PagePool
 from galago.engine.prefix import PREFIX_BYTES, PrefixStore
 from galago.engine.prompt import build_prompt
 from galago.engine.record import make_answer
@@ -71,7 +73,10 @@ class Engine:
         self._grammar_lock = threading.Lock()
         self._chunk = chunk
         self._lock = threading.Lock()
-        self._batch = Batch(model, self.prefixes, chunk=chunk, beside=beside, together=together)
+        self._pages = None if model.device.is_host else PagePool(model.network.layers, model.device)
+        self._batch = Batch(
+            model, self.prefixes, self._new_cache, chunk=chunk, beside=beside, together=together
+        )
         self._scheduler = Scheduler(self._batch, self._lock, self.computing)
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
         self._pictures = EncodeQueue(self._encoder, self._lock, self.computing, self._scheduler.wake)
@@ -85,7 +90,7 @@ class Engine:
             image = self._pictures.wait(sight)
         finally:
             sight.abandoned = True
-        if not kernels.is_finite(image.features):
+        if not is_finite(image.features):
             raise GarbageError(
                 f"the vision tower of {self.model.name} computed numbers that are not finite",
                 hint=GARBAGE_HINT,
@@ -125,8 +130,8 @@ class Engine:
                 self._pictures.add(sight)
         for sight in job.sights:
             self._pictures.wait(sight)
-        with self.computing():
-            return prompt_logits(self.model.network, job.prompt, self._chunk)
+        with self.computing(), self.model.computing():
+            return prompt_logits(self.model.network, job.prompt, self._new_cache(), self._chunk)
 
     def info(self) -> dict[str, Any]:
         """What the model is, in JSON types; sizes in bytes."""
@@ -136,6 +141,7 @@ class Engine:
             "name": model.name,
             "folder": str(model.checkpoint.folder),
             "family": model.family.model_type,
+            "device": model.device.name,
             "parameters": parameters,
             "weights": model.weights,
             "weights_bytes": model.weights_bytes,
@@ -160,6 +166,9 @@ class Engine:
         """What every thread that computes for this engine is in: its pool of threads."""
         with kernels.using(threads=self._pool):
             yield
+
+    def _new_cache(self) -> SequenceCache:
+        return KVCache(self.model.network.layers) if self._pages is None else self._pages.new()
 
     def _prepare(self, request: Request) -> Job:
         """Everything that can be refused is refused here, before anything is computed."""
@@ -188,5 +197,5 @@ class Engine:
             self.model,
             kv_bytes=kv_bytes,
             features_bytes=self.features.nbytes,
-            trouble=self.features.trouble,
+            troubles=(self.features.trouble, self.model.device.trouble),
         )

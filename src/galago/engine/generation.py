@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from galago.engine.grammar import Constraint
 from galago.engine.guard import LoopGuard, is_finite
-from galago.engine.kv import KVCache
+from galago.engine.kv import SequenceCache
 from galago.engine.prompt import Ids, Prompt, Rows
 from galago.engine.sampling import Logits, Sampler
 from galago.text import StopMatcher, StreamDecoder
@@ -29,7 +29,7 @@ class Generation:
         prompt: Prompt,
         params: SamplingParams,
         *,
-        cache: KVCache,
+        cache: SequenceCache,
         end_ids: Collection[int],
         room: int,
         decoder: StreamDecoder,

@@ -21,9 +21,9 @@ GARBAGE_HINT = "ask in another way, or load other weights, such as bf16"
 """What may help against garbage."""
 
 
-def is_finite(logits: NDArray[np.float32]) -> bool:
+def is_finite(numbers: NDArray[np.float32]) -> bool:
     """Whether every number of an array is finite."""
-    return bool(np.isfinite(logits).all())
+    return bool(np.isfinite(numbers).all())
 
 
 class LoopGuard:

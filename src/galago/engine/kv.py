@@ -7,11 +7,15 @@ Not safe for two threads at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago import kernels
+
+if TYPE_CHECKING:
+    from galago.engine.pages import PagedCache
 
 F32 = NDArray[np.float32]
 
@@ -87,24 +91,27 @@ class KVCache:
         return grown
 
 
+SequenceCache: TypeAlias = "KVCache | PagedCache"
+"""What keeps one sequence: on the host, or in the pages of a device."""
+
+
 class BatchCache:
     """Several sequences side by side: their rows share every product, and meet only their own past.
 
     `parts` gives each cache and how many of the rows belong to it, in the order of the rows.
     """
 
-    def __init__(self, parts: Sequence[tuple[KVCache, int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[SequenceCache, int]]) -> None:
         self._parts = parts
 
-    def attend(self, layer: int, q: F32, k: F32, v: F32) -> F32:
+    def attend(self, layer: int, q: kernels.Array, k: kernels.Array, v: kernels.Array) -> kernels.Array:
         """q [T, H, d], k and v [T, G, d] -> [T, H, d], as `KVCache.attend` for each sequence."""
         if len(self._parts) == 1:
             return self._parts[0][0].attend(layer, q, k, v)
-        out = np.empty_like(q)
-        start = 0
+        seen, start = [], 0
         for cache, count in self._parts:
             rows = slice(start, start + count)
-            out[rows] = cache.attend(layer, q[rows], k[rows], v[rows])
+            seen.append(cache.attend(layer, q[rows], k[rows], v[rows]))
             start += count
         assert start == len(q), (start, len(q))
-        return out
+        return kernels.concatenate(seen)

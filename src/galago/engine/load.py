@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galago import nn
+from galago import kernels, nn
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
 from galago.engine.generation_config import GenerationConfig, read_generation_config
+from galago.engine.memory import would_fit
 from galago.errors import ConfigError
 from galago.files import read_json_object
 from galago.kernels.context import usable_processors
 from galago.models import Family, ModelConfig, Processor, Tensor, VisionLanguageModel
-from galago.packing import Weight
 from galago.text import Tokenizer
 from galago.types import Weights
 
@@ -43,6 +43,7 @@ class LoadedModel:
     weights: Weights
     weights_bytes: int
     load_s: float
+    device: kernels.Device = field(default_factory=kernels.Host)
 
     @property
     def name(self) -> str:
@@ -71,24 +72,35 @@ class LoadedModel:
 
         return ChatTemplate.from_folder(self.checkpoint.folder)
 
+    def computing(self) -> AbstractContextManager[None]:
+        """What the network computes in; raises DeviceError, naming what would fit, when memory is full."""
+        return self.device.computing(partial(would_fit, self.checkpoint))
+
     @cached_property
     def maker(self) -> Maker:
         """Who makes features with this model."""
-        return Maker(self.name, self.checkpoint.revision, self.weights)
+        return Maker(self.name, self.checkpoint.revision, self.device.precision(self.weights))
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, *, weights: Weights | None = None, progress: Progress | None = None
+    checkpoint: Checkpoint,
+    *,
+    device: kernels.Device | None = None,
+    weights: Weights | None = None,
+    progress: Progress | None = None,
 ) -> LoadedModel:
-    """Load an opened checkpoint, converting its weights when others are asked for.
+    """Load an opened checkpoint onto a device (by default the host), converting its weights where asked to.
 
-    Raises ConfigError or WeightError, each naming what is wrong.
+    Raises ConfigError or WeightError, each naming what is wrong, and DeviceError where it does not fit.
     """
+    device = device or kernels.Host()
     start = time.perf_counter()
     folder = checkpoint.folder
     processor = checkpoint.family.processor(checkpoint.config, _processor_settings(folder))
     network = checkpoint.family.build(checkpoint.config)
-    held = fill(network, checkpoint, weights, progress)
+    with device.computing(partial(would_fit, checkpoint)):
+        held = fill(network, checkpoint, weights, progress, device)
+        device.synchronise()
     return LoadedModel(
         checkpoint,
         network,
@@ -98,11 +110,16 @@ def load_checkpoint(
         weights=weights or checkpoint.weights,
         weights_bytes=held,
         load_s=time.perf_counter() - start,
+        device=device,
     )
 
 
 def fill(
-    network: VisionLanguageModel, checkpoint: Checkpoint, weights: Weights | None, progress: Progress | None
+    network: VisionLanguageModel,
+    checkpoint: Checkpoint,
+    weights: Weights | None,
+    progress: Progress | None,
+    device: kernels.Device,
 ) -> int:
     """Put a checkpoint's weights into a network, one tensor at a time; the bytes that it now holds."""
     table = {tensor.ours: tensor for tensor in checkpoint.tensors}
@@ -114,11 +131,11 @@ def fill(
     total, done, held = sum(to_convert.values()), 0, 0
     threads = _executor() if weights is not None else None
 
-    def get(name: str, place: nn.Parameter) -> Weight:
+    def get(name: str, place: nn.Parameter) -> nn.Array:
         nonlocal done, held
         tensor: Tensor = table[name]
         assert place.shape == (tensor.matrix or tensor.shape), (name, place.shape, tensor.shape)
-        weight = checkpoint.weight(tensor, weights, threads=threads)
+        weight = device.hold(checkpoint.weight(tensor, weights, threads=threads))
         held += weight.nbytes
         if name in to_convert:
             done += to_convert[name]

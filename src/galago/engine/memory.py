@@ -63,6 +63,13 @@ def plan_memory(checkpoint: Checkpoint, weights: Weights | None, budget: int | N
     return MemoryPlan(held, min(PREFIX_BYTES, working + left // 2), min(RAM_BYTES, left // 2))
 
 
+def would_fit(checkpoint: Checkpoint) -> str:
+    """What takes less than the model as it is: for people whose device is full."""
+    kinds: tuple[Weights, ...] = ("bf16", "q8", "q4")
+    sizes = ", ".join(f"{kind} {weights_bytes(checkpoint, kind) / 1e9:.1f} GB" for kind in kinds)
+    return f"load smaller weights ({sizes}), or bound the pictures with image_tokens"
+
+
 def weights_bytes(checkpoint: Checkpoint, weights: Weights | None) -> int:
     """Bytes of all weights when loaded as asked."""
     total = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.engine.kv import KVCache
+from galago.engine.kv import SequenceCache
 
 PREFIX_BYTES = 256 << 20
 
@@ -15,7 +15,7 @@ PREFIX_BYTES = 256 << 20
 @dataclass(frozen=True, eq=False)
 class _Entry:
     identity: NDArray[np.int64]
-    cache: KVCache
+    cache: SequenceCache
     head: int
 
 
@@ -45,7 +45,7 @@ class PrefixStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, identity: NDArray[np.int64]) -> tuple[int, KVCache | None]:
+    def find(self, identity: NDArray[np.int64]) -> tuple[int, SequenceCache | None]:
         """How many leading tokens are held, and the cache that begins with them."""
         best, found = 0, None
         for entry in self._entries:
@@ -58,7 +58,7 @@ class PrefixStore:
         self._entries.append(found)
         return best, found.cache
 
-    def put(self, identity: NDArray[np.int64], cache: KVCache, head: int) -> None:
+    def put(self, identity: NDArray[np.int64], cache: SequenceCache, head: int) -> None:
         """Keep a sequence; `head` tokens of it, up to its last picture, are what others may share.
 
         The cache belongs to the store from now on.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from galago import device
 from galago.engine.boxes import boxes_in
 from galago.engine.job import Job
@@ -10,9 +12,9 @@ from galago.types import Answer, Box, Memory, Timings, Usage
 
 
 def make_answer(
-    job: Job, model: LoadedModel, *, kv_bytes: int, features_bytes: int, trouble: str | None
+    job: Job, model: LoadedModel, *, kv_bytes: int, features_bytes: int, troubles: Sequence[str | None]
 ) -> Answer:
-    """The answer of a job that has ended; `trouble` is what the caches have to say."""
+    """The answer of a job that has ended; `troubles` are what the caches and the device have to say."""
     generation = job.generation
     assert generation is not None
     assert generation.finish_reason is not None
@@ -40,12 +42,13 @@ def make_answer(
         ),
         memory=Memory(
             peak_bytes=device.process_memory().peak_bytes,
+            gpu_peak_bytes=model.device.peak_bytes(),
             weights_bytes=model.weights_bytes,
             kv_bytes=kv_bytes,
             features_bytes=features_bytes,
         ),
         device=device.state(),
-        notes=(*job.notes, *(note for note in (trouble, generation.note) if note)),
+        notes=(*job.notes, *(note for note in (*troubles, generation.note) if note)),
     )
 
 

@@ -16,22 +16,32 @@ import numpy as np
 
 from galago.errors import UsageError
 from galago.kernels.context import Backend, ThreadPool, current, using
+from galago.kernels.devices import DEVICES, Device, Gpu, Host, Recorder, check_device, gpu, open_device
 from galago.packing import Bf16Weight, PackedWeight
 
 __all__ = [
+    "DEVICES",
     "Array",
     "Backend",
+    "Device",
+    "Gpu",
+    "Host",
+    "Recorder",
     "ThreadPool",
+    "attend_pages",
     "attention",
     "available",
+    "check_device",
     "concatenate",
     "embed",
     "gelu",
     "gelu_tanh",
+    "gpu",
     "is_finite",
     "layer_norm",
     "like",
     "linear",
+    "open_device",
     "quick_gelu",
     "rms_norm",
     "rotate",
@@ -52,6 +62,8 @@ _BACKENDS: Final = {
     "numpy": "galago.kernels.reference",
     "torch": "galago.kernels.torch_backend",
 }
+_PACKED: Final = "galago.kernels.torch_packed"
+"""Where packed weights on torch are made."""
 
 
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -89,6 +101,15 @@ def attention(q: Array, k: Array, v: Array, *, causal: bool, bounds: Array | Non
     int32, from 0 to T: tokens see the keys of their own segment only (then T = S and `causal` is False).
     """
     return _backend(q).attention(q, k, v, causal=causal, bounds=bounds)
+
+
+def attend_pages(q: Array, keys: Array, values: Array, tables: Array, lengths: Array) -> Array:
+    """One query of each of B sequences over keys in pages: q [B, H, d] -> [B, H, d].
+
+    `keys` and `values` [pages, size, G, d]; `tables` [B, n] names the pages of each sequence in order, of
+    whose rows the first `lengths` [B], at least one, are seen.
+    """
+    return _rows(q).attend_pages(q, keys, values, tables, lengths)
 
 
 def silu(x: Array) -> Array:
@@ -165,7 +186,9 @@ def _kind(array: Array) -> str:
     if isinstance(array, (np.ndarray, Bf16Weight, PackedWeight)):
         return "numpy"
     cls = type(array)
-    if any(base.__module__.partition(".")[0] == "torch" for base in cls.__mro__):
+    if any(
+        base.__module__.partition(".")[0] == "torch" or base.__module__ == _PACKED for base in cls.__mro__
+    ):
         return "torch"
     raise UsageError(f"kernels take numpy arrays and torch tensors, not {cls.__module__}.{cls.__name__}")
 

@@ -30,3 +30,16 @@ def concatenate(parts: Sequence[F32]) -> F32:
 def to_numpy(x: F32) -> F32:
     """The array itself: it is on the host already."""
     return x
+
+
+def attend_pages(
+    q: F32, keys: F32, values: F32, tables: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> F32:
+    """q [B, H, d], keys and values [pages, size, G, d], tables [B, n], lengths [B] -> [B, H, d]."""
+    from galago.kernels import attention
+
+    out = np.empty_like(q)
+    for row, (table, length) in enumerate(zip(tables, lengths, strict=True)):
+        k, v = (part[table].reshape(-1, *part.shape[2:])[:length] for part in (keys, values))
+        out[row : row + 1] = attention(q[row : row + 1], k, v, causal=True)
+    return out

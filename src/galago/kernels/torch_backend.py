@@ -18,6 +18,9 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galago.kernels import torch_packed
+from galago.kernels.torch_packed import PackedTensor
+
 _WORTH_COMPILING = 1 << 18
 """Elements from which a compiled pass over memory pays for its call."""
 
@@ -41,13 +44,17 @@ def _fused(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return choose
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor | PackedTensor, bias: Tensor | None = None) -> Tensor:
     """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+    if isinstance(weight, PackedTensor):
+        return torch_packed.linear(x, weight, bias)
     return F.linear(x, weight, bias)
 
 
-def embed(weight: Tensor, ids: Tensor | NDArray[np.int64]) -> Tensor:
+def embed(weight: Tensor | PackedTensor, ids: Tensor | NDArray[np.int64]) -> Tensor:
     """weight [V, D], ids [T] -> [T, D]."""
+    if isinstance(weight, PackedTensor):
+        return torch_packed.values(weight, _index(ids, weight.codes), weight.dtype)
     return F.embedding(_index(ids, weight), weight)
 
 
@@ -118,6 +125,20 @@ def attention(
         rows = _index(starts[:, None] + np.arange(length), q)  # [n, length]
         out = out.index_put((rows,), _attend(q[rows], k[rows], v[rows], None))
     return out
+
+
+def attend_pages(q: Tensor, keys: Tensor, values: Tensor, tables: Tensor, lengths: Tensor) -> Tensor:
+    """q [B, H, d], keys and values [pages, size, G, d], tables [B, n], lengths [B] -> [B, H, d].
+
+    Shapes alone decide what is launched, so that a graph can be made of it: all rows of all pages of a table
+    are read, and those past a sequence's length are masked.
+    """
+    count, heads, size = q.shape
+    k, v = (part[tables].flatten(1, 2).transpose(1, 2) for part in (keys, values))  # [B, G, S, d]
+    seen = torch.arange(k.shape[2], device=q.device) < lengths[:, None]  # [B, S]
+    grouped = q.reshape(count, k.shape[1], -1, size)  # the queries of one key head are rows of one matrix
+    y = F.scaled_dot_product_attention(grouped, k, v, attn_mask=seen[:, None, None])
+    return y.reshape(count, heads, size)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import ConfigError
-from galago.nn import Array, Cache, Module
+from galago.nn import Angles, Array, Cache, Module
 from galago.types import Box, Grid, Weights
 
 
@@ -116,6 +116,14 @@ class VisionLanguageModel(Protocol):
 
     def decode(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
         """x [T, dim], positions [axes, T] -> hidden [T, dim], after the final norm."""
+        ...
+
+    def angles(self, positions: NDArray[np.int64]) -> Angles:
+        """Positions [axes, T] -> the host's share of `decode`: tables [T, ...] that `run` takes."""
+        ...
+
+    def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
+        """The device's share of `decode`, x [T, dim] -> hidden [T, dim]: no host array is met on the way."""
         ...
 
     def logits(self, hidden: Array) -> Array:

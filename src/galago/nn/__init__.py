@@ -7,10 +7,11 @@ layer never asks which. Nothing here knows a model family or a file.
 from galago.nn.cache import Cache
 from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
-from galago.nn.rope import axial_angles, mrope_angles
+from galago.nn.rope import Angles, axial_angles, mrope_angles
 
 __all__ = [
     "MLP",
+    "Angles",
     "Array",
     "Cache",
     "Embedding",

@@ -22,9 +22,11 @@ from galago.engine.load import Progress, load_checkpoint
 from galago.engine.memory import parse_size, plan_memory
 from galago.engine.messages import Look
 from galago.engine.request import Messages, PictureBounds, Request
+from galago.engine.share import BESIDE, CHUNK, DEVICE_BESIDE, DEVICE_CHUNK
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
 from galago.files import StrPath
+from galago.kernels import check_device, open_device
 from galago.tasks import prompts
 from galago.tasks.extract import parse_wanted, value_of
 from galago.tasks.options import AskOptions, PictureOptions, TaskOptions, make_request, picture_bounds
@@ -52,23 +54,42 @@ def load(
 ) -> Model:
     """A model ready to answer: an embedded model's name, or a folder with config.json and safetensors files.
 
+    `device` is "cpu", or "cuda" ("cuda:1" for the second) for a GPU: there f32 weights become bf16 unless
+    "f32" is asked for, `memory` is the GPU's, and `threads` cannot be set.
+
     `weights` are "f32", "bf16", "q8" or "q4", by default what the file holds; others are converted while
     loading, which `progress(done_bytes, all_bytes)` is told of. `threads` are this model's own, by default
     one for each core. `memory` is a budget such as "2GB": what cannot fit is refused before loading, caches
     are kept within it. `cache` is the folder that keeps image features between runs (by default the user's
     cache folder), False keeps none. `limits` bound what is read as a picture.
 
-    Raises UsageError, ModelNotFoundError, ConfigError or WeightError. The files must stay in place while the
-    model is in use.
+    Raises UsageError, ModelNotFoundError, ConfigError or WeightError; for a GPU also MissingDependencyError
+    without torch, and DeviceError where there is none or its memory is full. The files must stay in place
+    while the model is in use.
     """
-    if device != "cpu":
-        raise UsageError(f"device is {device!r}; this version computes on the cpu", hint="device='cpu'")
+    check_device(device)
+    if device != "cpu" and threads is not None:
+        raise UsageError(f"threads is {threads!r}; they are the cpu's, and device is {device!r}")
     if weights is not None and weights not in get_args(Weights):
         raise UsageError(f"weights is {weights!r}; one of {', '.join(get_args(Weights))} is needed")
     checkpoint = open_checkpoint(source)
-    plan = plan_memory(checkpoint, weights, None if memory is None else parse_size(memory))
-    loaded = load_checkpoint(checkpoint, weights=weights, progress=progress)
-    return Model(Engine(loaded, threads=threads, cache=_cache_folder(cache), limits=limits, plan=plan))
+    place = open_device(device, exact=weights == "f32")
+    if weights is None and not place.is_host and checkpoint.weights == "f32":
+        weights = "bf16"
+    budgets = (None if memory is None else parse_size(memory), place.free_bytes())
+    plan = plan_memory(checkpoint, weights, min((one for one in budgets if one is not None), default=None))
+    loaded = load_checkpoint(checkpoint, device=place, weights=weights, progress=progress)
+    return Model(
+        Engine(
+            loaded,
+            threads=threads,
+            cache=_cache_folder(cache),
+            limits=limits,
+            plan=plan,
+            chunk=CHUNK if place.is_host else DEVICE_CHUNK,
+            beside=BESIDE if place.is_host else DEVICE_BESIDE,
+        )
+    )
 
 
 class Model:

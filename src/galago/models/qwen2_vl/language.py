@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from galago import kernels
 from galago.models.qwen2_vl.config import TextConfig
-from galago.nn import Array, Cache, Embedding, GatedMLP, Linear, Module, RMSNorm, mrope_angles
+from galago.nn import Angles, Array, Cache, Embedding, GatedMLP, Linear, Module, RMSNorm, mrope_angles
 
 
 class Block(Module):
@@ -49,9 +49,16 @@ class Decoder(Module):
 
     def __call__(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
         """x [T, dim], positions [3, T] -> [T, dim], after the final norm."""
+        cos, sin = (kernels.like(x, table) for table in self.angles(positions))
+        return self.run(x, cos, sin, cache)
+
+    def angles(self, positions: NDArray[np.int64]) -> Angles:
+        """Positions [3, T] -> rotary tables on the host, [T, d/2] each."""
         c = self.config
-        angles = mrope_angles(positions, c.head_dim, c.rope_sections, c.rope_base)
-        cos, sin = (kernels.like(x, table) for table in angles)
+        return mrope_angles(positions, c.head_dim, c.rope_sections, c.rope_base)
+
+    def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
+        """x [T, dim], cos and sin [T, d/2] -> [T, dim], after the final norm."""
         for block in self.blocks:
             x = block(x, cos, sin, cache)
         return self.norm(x)

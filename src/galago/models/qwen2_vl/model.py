@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from galago.models.qwen2_vl.config import Config
 from galago.models.qwen2_vl.language import Decoder
 from galago.models.qwen2_vl.vision import VisionTower
-from galago.nn import Array, Cache, Module
+from galago.nn import Angles, Array, Cache, Module
 from galago.types import Grid
 
 
@@ -42,6 +42,14 @@ class Model(Module):
     def decode(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
         """x [T, dim], positions [3, T] -> hidden [T, dim], after the final norm."""
         return self.language(x, positions, cache)
+
+    def angles(self, positions: NDArray[np.int64]) -> Angles:
+        """Positions [3, T] -> rotary tables on the host, [T, d/2] each."""
+        return self.language.angles(positions)
+
+    def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
+        """`decode` of positions whose tables are on the device already."""
+        return self.language.run(x, cos, sin, cache)
 
     def logits(self, hidden: Array) -> Array:
         """Hidden [T, dim] -> [T, vocabulary]."""
