@@ -97,6 +97,15 @@ def test_a_caption_is_a_text(model):
     assert saying(model, "a red circle").caption(SMALL) == "a red circle"
 
 
+def test_a_verb_tells_the_answer_its_result_is_made_of(model):
+    told = []
+    model.close()
+    found = saying(model, "[]").find(SMALL, "a star", on_answer=told.append)
+    (answer,) = told
+    assert (answer.text, answer.boxes) == ("[]", tuple(found))
+    assert answer.timings.encode_s > 0
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"total": {"type": "number", "minimum": 0, "maximum": 99}, "paid": {"type": "boolean"}},
