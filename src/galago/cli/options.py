@@ -88,6 +88,9 @@ class SamplingSettings:
     )
     repetition_penalty: float | None = option("Above 1 makes repeating less likely.", metavar="X")
     seed: int | None = option("The same seed draws the same text.", metavar="N")
+    draft_tokens: int | None = option(
+        "Guess N tokens ahead from what was said before: changes the speed and no word.", metavar="N"
+    )
     stop: tuple[str, ...] = option("End the answer before this text.", default=(), metavar="TEXT")
 
     def sampling_options(self) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Batch:
             self._cancel(job)
         self._waiting = [job for job in self._waiting if not self._admit(job)]
         generations = [job.generation for job in self._active if job.generation]
-        pending = [Pending(one.pending, one.is_writing) for one in generations]
+        pending = [Pending(one.wanted, one.is_writing) for one in generations]
         rows = share(pending, self._chunk, self._beside)
         shares = [(job, count) for job, count in zip(self._active, rows, strict=True) if count]
         return Step(self._model, shares, []) if shares else None
@@ -133,7 +133,7 @@ class Batch:
         if job.generation.finished:
             self._retire(job)
         elif job.streamed:
-            job.changed.notify_all()
+            job.news.put(None)
 
     def _admit(self, job: Job) -> bool:
         """Start a job, or end it: False while there is no room or another computes what it needs."""
@@ -208,4 +208,4 @@ class Batch:
         job.ended = time.perf_counter()
         for sight in job.sights:
             sight.abandoned = True
-        job.changed.notify_all()
+        job.news.put(None)

@@ -17,11 +17,12 @@ F32 = NDArray[np.float32]
 
 
 def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]]) -> list[F32 | None]:
-    """Feed so many pending tokens of each sequence; the logits [V] of those that are then all fed.
+    """Feed so many rows of each sequence; the logits [1 + n, V] of those that are then all fed.
 
-    Every sequence must have that many pending tokens, at least one. Modifies their caches; when it raises,
-    they are as before.
+    Every sequence must have that many rows, at least one; n of them are of its draft, and `Generation.take`
+    must be told their logits. Modifies the caches; when it raises, they are as before.
     """
+    drafted = [count - generation.pending for generation, count in shares]
     held = [len(generation.cache) for generation, _ in shares]
     rows = [generation.rows(count) for generation, count in shares]
     x = np.concatenate(
@@ -30,17 +31,18 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
     cache = BatchCache([(generation.cache, count) for generation, count in shares])
     try:
         hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
-        ends = np.cumsum([count for _, count in shares]) - 1
-        ready = [place for place, (generation, _) in enumerate(shares) if generation.pending == 0]
-        logits = network.logits(np.ascontiguousarray(hidden[ends[ready]])) if ready else []
+        ends = np.cumsum([count for _, count in shares])
+        wanted = [np.arange(end - extra - 1, end) for end, extra in zip(ends, drafted, strict=True)]
+        told = np.concatenate(wanted)  # nothing of a prompt that is not fed to its end
+        logits = network.logits(np.ascontiguousarray(hidden[told])) if len(told) else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
-    found: list[F32 | None] = [None] * len(shares)
-    for place, row in zip(ready, logits, strict=True):
-        found[place] = row
-    return found
+    if logits is None:
+        return [None] * len(shares)
+    parts = np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
+    return [part if len(part) else None for part in parts]
 
 
 def prompt_logits(network: VisionLanguageModel, prompt: Prompt, chunk: int = CHUNK) -> F32:

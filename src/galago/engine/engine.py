@@ -174,7 +174,6 @@ class Engine:
             request,
             build_prompt(self.model, messages, sights, trusted=request.trusted),
             started,
-            threading.Condition(self._lock),
             sights=sights,
             constraint=constraint,
             notes=tuple(dict.fromkeys(note for sight in sights for note in sight.notes)),

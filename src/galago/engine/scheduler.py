@@ -44,16 +44,15 @@ class Scheduler:
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """End jobs where they are, within one step; those that have ended stay as they are."""
+        for job in jobs:
+            job.cancelled = True
         with self._lock:
-            for job in jobs:
-                job.cancelled = True
             self.wake()
 
     def wait(self, job: Job) -> Job:
         """The job when it has ended; raises what ended it without an answer."""
-        with self._lock:
-            while not job.finished:
-                job.changed.wait()
+        while not job.finished:
+            job.news.get()
         if job.error is not None:
             raise job.error
         return job
@@ -63,12 +62,12 @@ class Scheduler:
 
         Raises what ended the job without an answer.
         """
-        with self._lock:
-            while True:
-                piece = "" if job.generation is None else job.generation.new_text()
-                if piece or job.finished:
-                    break
-                job.changed.wait()
+        while True:
+            with self._lock:
+                piece, is_last = "" if job.generation is None else job.generation.new_text(), job.finished
+            if piece or is_last:
+                break
+            job.news.get()
         if job.error is not None and not piece:
             raise job.error
         return piece

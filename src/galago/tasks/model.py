@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 LONG = 2048
 """Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
 
+DRAFTED = 2
+"""Tokens that extracting guesses ahead in a step; LOG 2026-11-25."""
+
 
 def load(
     source: StrPath,
@@ -77,11 +80,11 @@ class Model:
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
     `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
-    `min_p`, `repetition_penalty`, `seed` and `stop`; `ask`, `ask_many`, `chat` and `stream` also one of
-    `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the checkpoint's
-    generation_config.json says; the other verbs take the likeliest token unless told otherwise. An option
-    that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt that is
-    too long ContextLengthError.
+    `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`, `chat` and `stream`
+    also one of `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the
+    checkpoint's generation_config.json says; the other verbs take the likeliest token unless told otherwise.
+    An option that a verb does not have raises UsageError, a picture that cannot be read PictureError, a
+    prompt that is too long ContextLengthError.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -157,6 +160,7 @@ class Model:
             options,
             allow_constraint=False,
             max_tokens=LONG,
+            draft_tokens=DRAFTED,
             constraint=parsed.constraint,
         )
         return value_of(_sound(self.engine.answer([request])[0]), parsed)
