@@ -27,6 +27,7 @@ from galago.engine.features import EncodedImage
 from galago.engine.grammar import GrammarCompiler
 from galago.engine.guard import GARBAGE_HINT
 from galago.engine.job import Job
+from galago.engine.kv import held_bytes
 from galago.engine.load import LoadedModel
 from galago.engine.memory import MemoryPlan
 from galago.engine.messages import Look, split
@@ -181,7 +182,7 @@ class Engine:
 
     def _record(self, job: Job) -> Answer:
         with self._lock:
-            kv_bytes = self.prefixes.nbytes + self._batch.kv_bytes
+            kv_bytes = held_bytes([*self.prefixes.caches, *self._batch.caches])
         return make_answer(
             job,
             self.model,

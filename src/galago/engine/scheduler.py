@@ -7,11 +7,10 @@ sees to the order of things; what a step computes is `Batch`'s and `share`'s mat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from functools import partial
 
-from galago.engine.batch import Batch, Step
+from galago.engine.batch import Batch, Computing, Step
 from galago.engine.encoding import EncodeQueue
 from galago.engine.job import Job
 from galago.engine.worker import Work, Worker
@@ -24,7 +23,7 @@ class Scheduler:
         self,
         batch: Batch,
         lock: threading.Lock,
-        computing: Callable[[], AbstractContextManager[None]],
+        computing: Computing,
     ) -> None:
         self._batch, self._lock, self._computing = batch, lock, computing
         self._worker = Worker("galago-decode", lock, self._take, batch.fail)
@@ -77,7 +76,6 @@ class Scheduler:
         return None if step is None else partial(self._run, step)
 
     def _run(self, step: Step) -> None:
-        with self._computing():
-            step.compute()
+        step.compute(self._computing)
         with self._lock:
             self._batch.finish(step)
