@@ -80,25 +80,6 @@ def test_a_constraint_counts_more_than_min_tokens(model):
     assert model.chat(HELLO, regex="a+", min_tokens=5, max_tokens=9).usage.completion_tokens >= 5
 
 
-def test_closing_a_stream_frees_the_work(model):
-    stream = model.stream(HELLO, max_tokens=100, min_tokens=100)
-    next(stream)
-    generation = stream._job.generation
-    before = len(generation.tokens)
-    stream.close()
-    assert stream.answer.finish_reason == "cancelled"
-    assert list(stream) == []
-    assert stream._batch.done
-    assert stream._batch.kv_bytes == 0
-    assert len(generation.tokens) == before < 100
-
-
-def test_closing_a_stream_that_never_began_is_an_empty_answer(model):
-    stream = model.stream(HELLO)
-    stream.close()
-    assert (stream.answer.text, stream.answer.finish_reason) == ("", "cancelled")
-
-
 def test_a_paused_stream_does_not_keep_others_waiting(model):
     want = model.chat(HELLO, max_tokens=20).text
     with model.stream(HELLO, max_tokens=20) as stream:

@@ -98,7 +98,10 @@ class SamplingSettings:
     """How the words of an answer are chosen."""
 
     max_tokens: int | None = option("Length at which an answer is cut.", metavar="N")
-    temperature: float | None = option("0, the default, always takes the likeliest token.", metavar="T")
+    temperature: float | None = option(
+        "0 always takes the likeliest token; by default what the model's generation_config.json says.",
+        metavar="T",
+    )
     top_k: int | None = option("Draw from the K likeliest tokens.", metavar="K")
     top_p: float | None = option("Draw from the likeliest tokens that sum up to P.", metavar="P")
     min_p: float | None = option(
@@ -106,6 +109,9 @@ class SamplingSettings:
     )
     repetition_penalty: float | None = option("Above 1 makes repeating less likely.", metavar="X")
     seed: int | None = option("The same seed draws the same text.", metavar="N")
+    draft_tokens: int | None = option(
+        "Guess N tokens ahead from what was said before: changes the speed and no word.", metavar="N"
+    )
     stop: tuple[str, ...] = option("End the answer before this text.", default=(), metavar="TEXT")
 
     def sampling_options(self) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.engine.decode import CHUNK, embed
+from galago.engine.decode import embed
 from galago.engine.engine import Engine
 from galago.engine.guard import GARBAGE_HINT
 from galago.engine.kv import KVCache
 from galago.engine.messages import Look
 from galago.engine.prompt import Prompt, build_prompt
 from galago.engine.request import PictureBounds
+from galago.engine.share import CHUNK
 from galago.errors import GarbageError
 
 F32 = NDArray[np.float32]

@@ -1,111 +1,178 @@
 """Several answers written together: every product is computed once for the rows of all of them.
 
-Prompts are fed in chunks beside the answers that are already being written. A prompt that begins like one
-that is kept, or like one being fed right now, takes over those keys and values.
+Answers join while others are written. Places are given in the order of arrival; who waits for a picture, or
+for a prompt being fed that begins like its own, lets others by. A prompt that begins like one that is kept,
+or like one being fed right now, takes over those keys and values. Knows nothing of threads.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from galago.engine.decode import CHUNK, decode
+import numpy as np
+from numpy.typing import NDArray
+
+from galago.engine.decode import decode
 from galago.engine.generation import Generation
 from galago.engine.grammar import Constraint
+from galago.engine.job import Job
 from galago.engine.kv import KVCache
 from galago.engine.load import LoadedModel
 from galago.engine.prefix import PrefixStore, common
-from galago.engine.prompt import Prompt
-from galago.engine.request import Request
+from galago.engine.share import BESIDE, CHUNK, Pending, share
 from galago.text import StreamDecoder
 
+Computing = Callable[[], AbstractContextManager[None]]
+"""What the threads of an engine are in while they compute."""
 TOGETHER = 8
 """Answers written at the same time; more wait."""
 WORTH_WAITING = 16
 """Tokens that a prompt must gain from another's prefill to wait for it."""
 
 
-@dataclass(eq=False)
-class Job:
-    """One answer on its way through a batch; times are `time.perf_counter()` seconds."""
+@dataclass(frozen=True)
+class Step:
+    """Rows of some jobs for one call of the decoder, and what came of it."""
 
-    request: Request
-    prompt: Prompt
-    started: float
-    image_s: float | None = None
-    encode_s: float | None = None
-    constraint: Constraint | None = None
-    generation: Generation | None = None
-    fed: float | None = None
-    """When the prompt began to be fed."""
-    first_token: float | None = None
-    ended: float | None = None
-    notes: tuple[str, ...] = ()
+    model: LoadedModel
+    shares: list[tuple[Job, int]]
+    outcomes: list[NDArray[np.float32] | Exception | None]
 
-    @property
-    def finished(self) -> bool:
-        """Whether the answer has ended."""
-        return self.generation is not None and self.generation.finished
+    def compute(self, computing: Computing = nullcontext) -> None:
+        """Fill `outcomes`: logits, None where a prompt is not fed to its end, or what went wrong.
+
+        What fails for all together is tried for each alone, so that only those fail whose fault it is.
+        Every try is inside `computing`.
+        """
+        self.outcomes[:] = self._decoded(self.shares, computing)
+
+    def _decoded(
+        self, shares: list[tuple[Job, int]], computing: Computing
+    ) -> Sequence[NDArray[np.float32] | Exception | None]:
+        rows = [(job.generation, count) for job, count in shares if job.generation is not None]
+        try:
+            with computing():
+                return decode(self.model.network, rows)
+        except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
+            if len(shares) == 1:
+                return [error]
+            return [outcome for one in shares for outcome in self._decoded([one], computing)]
 
 
 class Batch:
-    """Writes the answers of some jobs, a step at a time; `jobs` change as it goes.
+    """The answers being written and those that wait; `begin`, `Step.compute` and `finish` make one step.
 
-    Not safe for two threads at once: the engine's lock is held around every call.
+    `begin`, `finish` and `add` are called by one thread at a time; `compute` touches nothing that they read.
     """
 
     def __init__(
         self,
         model: LoadedModel,
-        jobs: Sequence[Job],
         prefixes: PrefixStore,
         *,
         chunk: int = CHUNK,
+        beside: int = BESIDE,
         together: int = TOGETHER,
     ) -> None:
-        self._model = model
-        self._prefixes = prefixes
-        self._chunk, self._together = chunk, together
-        self._waiting = list(jobs)
+        self._model, self._prefixes = model, prefixes
+        self._chunk, self._beside, self._together = chunk, beside, together
+        self._waiting: list[Job] = []
         self._active: list[Job] = []
 
     @property
-    def done(self) -> bool:
-        """Whether every answer has ended."""
-        return not self._waiting and not self._active
+    def jobs(self) -> list[Job]:
+        """All that have not ended, in the order of arrival as far as they wait."""
+        return [*self._active, *self._waiting]
 
     @property
-    def kv_bytes(self) -> int:
-        """Bytes of keys and values of the answers being written."""
-        return sum(job.generation.cache.nbytes for job in self._active if job.generation)
+    def caches(self) -> list[KVCache]:
+        """The keys and values of the answers being written."""
+        return [job.generation.cache for job in self._active if job.generation]
 
-    def step(self) -> None:
-        """Admit what can start, compute one chunk of rows, and append a token wherever all rows are fed."""
+    def add(self, job: Job) -> None:
+        """Take a job in; it begins with the first step that has a place for it and its pictures encoded."""
+        self._waiting.append(job)
+
+    def begin(self) -> Step | None:
+        """End what was cancelled, admit what can start: the rows to compute now, None when there are none."""
+        for job in [job for job in self.jobs if job.cancelled]:
+            self._cancel(job)
         self._waiting = [job for job in self._waiting if not self._admit(job)]
-        active = [job for job in self._active if job.generation and not job.generation.finished]
-        generations = [job.generation for job in active if job.generation]
-        if generations:
-            for index, logits in decode(self._model.network, generations, self._chunk):
-                generations[index].take(logits)
-                if active[index].first_token is None:
-                    active[index].first_token = time.perf_counter()
-        for job in [job for job in self._active if job.finished]:
-            self._retire(job)
+        generations = [job.generation for job in self._active if job.generation]
+        pending = [Pending(one.wanted, one.is_writing) for one in generations]
+        rows = share(pending, self._chunk, self._beside)
+        shares = [(job, count) for job, count in zip(self._active, rows, strict=True) if count]
+        return Step(self._model, shares, []) if shares else None
 
-    def cancel(self) -> None:
-        """End everything where it is; what was computed of the prompts is kept for others."""
-        for job in [*self._active, *self._waiting]:
-            if job.generation is None:
-                job.generation = self._generation(job, KVCache(self._model.network.layers))
-            job.generation.cancel()
+    def finish(self, step: Step) -> None:
+        """Append a token wherever all rows are fed; who has ended leaves."""
+        for (job, _), outcome in zip(step.shares, step.outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._fail(job, outcome)
+            elif outcome is not None:
+                self._take(job, outcome)
+
+    def step(self) -> bool:
+        """One whole step; whether there was anything to compute."""
+        step = self.begin()
+        if step is not None:
+            step.compute()
+            self.finish(step)
+        return step is not None
+
+    def fail(self, error: BaseException) -> None:
+        """End everything with an error of ours."""
+        for job in self.jobs:
+            self._fail(job, error)
+
+    def _take(self, job: Job, logits: NDArray[np.float32]) -> None:
+        assert job.generation is not None
+        if job.first_token is None:
+            job.first_token = time.perf_counter()
+        try:
+            job.generation.take(logits)
+        except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
+            self._fail(job, error)
+            return
+        if job.generation.finished:
             self._retire(job)
-        self._waiting = []
+        elif job.streamed:
+            job.news.put(None)
 
     def _admit(self, job: Job) -> bool:
-        """Start a job, unless there is no room or another is about to compute what it needs."""
-        if len(self._active) >= self._together:
+        """Start a job, or end it: False while there is no room or another computes what it needs."""
+        broken = next((sight.error for sight in job.sights if sight.error), None)
+        if broken is not None:
+            self._fail(job, broken)
+            return True
+        if len(self._active) >= self._together or not job.seen:
             return False
+        held, source, promised = self._beginning(job)
+        if promised >= held + WORTH_WAITING:
+            return False
+        expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
+        cache = (
+            source.fork(held, expected=expected, head=job.prompt.head)
+            if source
+            else KVCache(self._model.network.layers)
+        )
+        cache.reserve(expected)
+        job.fed = time.perf_counter()
+        try:
+            job.generation = self._generation(job, cache, job.constraint)
+        except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
+            self._fail(job, error)
+            return True
+        self._active.append(job)
+        if job.generation.finished:  # a constraint that leaves no choice at all
+            self._retire(job)
+        return True
+
+    def _beginning(self, job: Job) -> tuple[int, KVCache | None, int]:
+        """Tokens that are held of this prompt, the cache that holds them, and how many there will be soon."""
         identity, most = job.prompt.identity, len(job.prompt) - 1  # the last token's logits are needed
         held, source = self._prefixes.find(identity)
         promised = 0
@@ -115,18 +182,9 @@ class Batch:
             promised = max(promised, shared)
             if min(shared, len(other.generation.cache)) > held:
                 held, source = min(shared, len(other.generation.cache)), other.generation.cache
-        held = min(held, most)
-        if min(promised, most) >= held + WORTH_WAITING:
-            return False
-        expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
-        cache = source.fork(held, expected=expected) if source else KVCache(self._model.network.layers)
-        cache.reserve(expected)
-        job.fed = time.perf_counter()
-        job.generation = self._generation(job, cache)
-        self._active.append(job)
-        return True
+        return min(held, most), source, min(promised, most)
 
-    def _generation(self, job: Job, cache: KVCache) -> Generation:
+    def _generation(self, job: Job, cache: KVCache, constraint: Constraint | None = None) -> Generation:
         return Generation(
             job.prompt,
             job.request.params,
@@ -134,14 +192,31 @@ class Batch:
             end_ids=self._model.end_ids,
             room=self._model.config.context,
             decoder=StreamDecoder(self._model.tokenizer, show_special=job.request.show_special),
-            constraint=job.constraint,
+            constraint=constraint,
         )
 
+    def _cancel(self, job: Job) -> None:
+        if job.generation is None:
+            job.generation = self._generation(job, KVCache(self._model.network.layers))
+        job.generation.cancel()
+        self._retire(job)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        """End a job without an answer; nothing of it is kept."""
+        job.error, job.generation = error, None
+        self._leave(job)
+
     def _retire(self, job: Job) -> None:
-        """Note the end and keep the keys and values, unless they are garbage."""
+        """End a job; its keys and values are kept for others, unless they are garbage."""
         assert job.generation is not None
-        job.ended = time.perf_counter()
-        if job in self._active:
-            self._active.remove(job)
         if job.generation.finish_reason != "garbage":
             self._prefixes.put(job.generation.identity, job.generation.cache, job.prompt.head)
+        self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        self._active = [one for one in self._active if one is not job]
+        self._waiting = [one for one in self._waiting if one is not job]
+        job.ended = time.perf_counter()
+        for sight in job.sights:
+            sight.abandoned = True
+        job.news.put(None)

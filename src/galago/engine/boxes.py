@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from galago.engine.features import EncodedImage
+from galago.engine.sight import Sight
 from galago.models import Boxes
 from galago.types import Box
 
 
-def boxes_in(text: str, image: EncodedImage, convention: Boxes) -> tuple[Box, ...]:
+def boxes_in(text: str, image: EncodedImage | Sight, convention: Boxes) -> tuple[Box, ...]:
     """The boxes of an answer in pixels of the original picture, in the order of the text.
 
     Corners are put in order and clipped to the picture; a box without an area or a repeated one is left out.

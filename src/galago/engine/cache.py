@@ -57,7 +57,7 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """Bytes of features held in memory."""
-        return sum(image.features.nbytes for image in self._ram.values())
+        return sum(image.features.nbytes for image in list(self._ram.values()))
 
     def get(self, key: str, maker: Maker) -> EncodedImage | None:
         """The features of this key, or None; a damaged file is deleted."""
@@ -83,6 +83,10 @@ class FeatureCache:
         self._remember(image)
         return image
 
+    def peek(self, key: str) -> EncodedImage | None:
+        """The features of this key if they are in memory; any thread may ask, and nothing is touched."""
+        return self._ram.get(key)
+
     def put(self, image: EncodedImage) -> None:
         """Keep features; warns with GalagoWarning, once, when the disk does not take them."""
         self._remember(image)
@@ -96,7 +100,8 @@ class FeatureCache:
             if self._disk_used is None or self._written % RECOUNT == 0:
                 self._disk_used = self._count()
             else:
-                self._disk_used += path.stat().st_size
+                with suppress(FileNotFoundError):  # another process has trimmed the folder meanwhile
+                    self._disk_used += path.stat().st_size
             if self._disk_used > self._disk_bytes:
                 self._disk_used = self._trim()
         except (FeaturesError, OSError) as error:

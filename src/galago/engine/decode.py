@@ -1,4 +1,4 @@
-"""One call of the decoder: which rows go into it, what they are made of, and the logits that come out."""
+"""One call of the decoder: what its rows are made of, and the logits that come out."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from numpy.typing import NDArray
 from galago.engine.generation import Generation
 from galago.engine.kv import BatchCache, KVCache
 from galago.engine.prompt import Prompt, Rows
+from galago.engine.share import CHUNK
 from galago.models import VisionLanguageModel
 
 F32 = NDArray[np.float32]
 
-CHUNK = 512
-"""Rows of one call: enough for the products to run at full speed, and little scratch memory."""
 
+def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]]) -> list[F32 | None]:
+    """Feed so many rows of each sequence; the logits [1 + n, V] of those that are then all fed.
 
-def decode(
-    network: VisionLanguageModel, generations: Sequence[Generation], chunk: int = CHUNK
-) -> list[tuple[int, F32]]:
-    """Feed pending tokens, `chunk` rows at most; (index, logits [V]) of each sequence that is then all fed.
-
-    Every sequence must have a pending token. Modifies their caches.
+    Every sequence must have that many rows, at least one; n of them are of its draft, and `Generation.take`
+    must be told their logits. Modifies the caches; when it raises, they are as before.
     """
-    shares = share(generations, chunk)
-    rows = [generations[index].rows(count) for index, count in shares]
+    drafted = [count - generation.pending for generation, count in shares]
+    held = [len(generation.cache) for generation, _ in shares]
+    rows = [generation.rows(count) for generation, count in shares]
     x = np.concatenate(
-        [
-            embed(network, part, generations[index].prompt)
-            for (index, _), part in zip(shares, rows, strict=True)
-        ]
+        [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
     )
-    cache = BatchCache([(generations[index].cache, count) for index, count in shares])
-    hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
-    ready = [place for place, (index, _) in enumerate(shares) if generations[index].pending == 0]
-    if not ready:
-        return []
-    ends = np.cumsum([count for _, count in shares]) - 1
-    logits = network.logits(np.ascontiguousarray(hidden[ends[ready]]))
-    return [(shares[place][0], row) for place, row in zip(ready, logits, strict=True)]
+    cache = BatchCache([(generation.cache, count) for generation, count in shares])
+    try:
+        hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
+        ends = np.cumsum([count for _, count in shares])
+        wanted = [np.arange(end - extra - 1, end) for end, extra in zip(ends, drafted, strict=True)]
+        told = np.concatenate(wanted)  # nothing of a prompt that is not fed to its end
+        logits = network.logits(np.ascontiguousarray(hidden[told])) if len(told) else None
+    except BaseException:
+        for (generation, _), tokens in zip(shares, held, strict=True):
+            generation.cache.truncate(tokens)
+        raise
+    if logits is None:
+        return [None] * len(shares)
+    parts = np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
+    return [part if len(part) else None for part in parts]
 
 
 def prompt_logits(network: VisionLanguageModel, prompt: Prompt, chunk: int = CHUNK) -> F32:
@@ -62,14 +64,3 @@ def embed(network: VisionLanguageModel, rows: Rows, prompt: Prompt) -> F32:
     if is_feature.any():
         x[is_feature] = prompt.features[rows.feature_rows[is_feature]]
     return x
-
-
-def share(generations: Sequence[Generation], chunk: int) -> list[tuple[int, int]]:
-    """(index, rows) of one call: the shortest first, so that no answer waits for a long prompt."""
-    shares, left = [], chunk
-    for index in sorted(range(len(generations)), key=lambda index: generations[index].pending):
-        count = min(generations[index].pending, left)
-        if count > 0:
-            shares.append((index, count))
-            left -= count
-    return shares

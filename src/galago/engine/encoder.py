@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from galago import kernels
 from galago.engine.cache import FeatureCache
@@ -12,35 +15,28 @@ from galago.engine.features import EncodedImage, content_key
 from galago.engine.load import LoadedModel
 from galago.engine.messages import Look
 from galago.engine.request import PictureBounds
+from galago.engine.sight import Sight
 from galago.errors import ContextLengthError, UsageError
 from galago.media import Picture, PictureLimits, read_picture
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """Features, the seconds of reading and preparing the picture, and those of the vision tower."""
-
-    image: EncodedImage
-    image_s: float
-    encode_s: float
-
-
 class Encoder:
-    """The vision side of an engine. Not safe for two threads at once."""
+    """The vision side of an engine. Any thread may prepare; one at a time encodes."""
 
     def __init__(self, model: LoadedModel, cache: FeatureCache, limits: PictureLimits) -> None:
         self._model, self._cache, self._limits = model, cache, limits
+        self._cache_lock = threading.Lock()
 
-    def encode(self, look: Look, bounds: PictureBounds) -> Encoded:
-        """Features that are given or cached cost no vision tower (0 s).
+    def prepare(self, look: Look, bounds: PictureBounds, waiting: Callable[[str], Sight | None]) -> Sight:
+        """Read and resize a picture, unless its features are given, cached, or about to be computed.
 
+        `waiting(key)` is a sight of the same picture that waits to be encoded, None when there is none.
         Raises PictureError for what cannot be read, ContextLengthError for what no prompt has room for,
-        FeaturesError for features of another model, UsageError for bounds that leave no picture. Features
-        that are not finite are not cached.
+        FeaturesError for features of another model, UsageError for bounds that leave no picture.
         """
         given = look.sources[0]
         if isinstance(given, EncodedImage):
-            return Encoded(self._check(given, look), 0.0, 0.0)
+            return Sight.of(self._check(given, look))
         start = time.perf_counter()
         pictures = [self._read(source) for source in look.sources]
         notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
@@ -48,28 +44,58 @@ class Encoder:
         model, processor = self._model, bounds.apply(self._model.processor)
         settings = processor.describe() if look.fps is None else f"{processor.describe()} {look.fps} fps"
         key = content_key(frames, settings, model.maker)
-        image = self._cache.get(key, model.maker)
+        with self._cache_lock:
+            image = self._cache.get(key, model.maker)
         if image is not None:
-            return Encoded(replace(image, notes=notes), time.perf_counter() - start, 0.0)
-        visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
-        check_room(processor.tokens(visual.grid), model)
-        prepared = time.perf_counter()
-        features = model.network.encode(visual.patches, [visual.grid])
+            return Sight.of(image, image_s=time.perf_counter() - start, notes=notes)
+        other = waiting(key)
+        visual = None if other is None else other.visual
+        if other is not None and other.image is not None:  # it was encoded just now
+            return Sight.of(other.image, image_s=time.perf_counter() - start, notes=notes)
+        if visual is None:
+            visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
+        tokens = processor.tokens(visual.grid)
+        check_room(tokens, model)
+        return Sight(key, visual, tokens, image_s=time.perf_counter() - start, notes=notes)
+
+    def kept(self, key: str) -> EncodedImage | None:
+        """Features that are in memory."""
+        return self._cache.peek(key)
+
+    def encode(self, sights: Sequence[Sight]) -> list[tuple[EncodedImage, float]]:
+        """Features of several pictures computed together, with the seconds of each: by its patches.
+
+        Features that are not finite are not cached.
+        """
+        visuals = [sight.visual for sight in sights]
+        start = time.perf_counter()
+        alone = len(visuals) == 1
+        patches = visuals[0].patches if alone else np.concatenate([visual.patches for visual in visuals])
+        features = kernels.to_numpy(self._model.network.encode(patches, [visual.grid for visual in visuals]))
+        seconds = time.perf_counter() - start
+        ends = np.cumsum([sight.tokens for sight in sights])
+        encoded = []
+        for sight, part in zip(sights, np.split(features, ends[:-1]), strict=True):
+            image = self._image(sight, part if alone else part.copy())
+            if kernels.is_finite(image.features):
+                with self._cache_lock:
+                    self._cache.put(image)
+            encoded.append((image, seconds * len(sight.visual.patches) / len(patches)))
+        return encoded
+
+    def _image(self, sight: Sight, features: Any) -> EncodedImage:
         features.flags.writeable = False
-        encoded = time.perf_counter()
-        image = EncodedImage(
+        visual = sight.visual
+        return EncodedImage(
             features,
             visual.grid,
             visual.resized,
             visual.original,
-            key,
-            model.maker,
+            sight.key,
+            self._model.maker,
             visual.seconds_per_step,
-            notes,
+            sight.notes,
         )
-        if kernels.is_finite(features):
-            self._cache.put(image)
-        return Encoded(image, prepared - start, encoded - prepared)
 
     def _check(self, image: EncodedImage, look: Look) -> EncodedImage:
         is_video = image.visual.kind == "video"

@@ -1,8 +1,7 @@
-"""An engine: one loaded model, its caches and its lock. Pictures in, features out; requests in, answers out.
+"""An engine: one loaded model, its caches and its loop. Pictures in, features out; requests in, answers out.
 
-May be used from several threads: one lock is held for every step of computing, so that requests of different
-threads take turns step by step; answers asked for in one call are computed together. Two engines share
-nothing.
+May be used from several threads at once: their answers are written together, and pictures are encoded
+meanwhile. Two engines share nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import kernels
-from galago.engine.batch import TOGETHER, Batch, Job
+from galago.engine.batch import TOGETHER, Batch
 from galago.engine.cache import RAM_BYTES, FeatureCache
-from galago.engine.decode import CHUNK, prompt_logits
+from galago.engine.decode import prompt_logits
 from galago.engine.encoder import Encoder
+from galago.engine.encoding import EncodeQueue
 from galago.engine.features import EncodedImage
 from galago.engine.grammar import GrammarCompiler
 from galago.engine.guard import GARBAGE_HINT
+from galago.engine.job import Job
+from galago.engine.kv import held_bytes
 from galago.engine.load import LoadedModel
 from galago.engine.memory import MemoryPlan
 from galago.engine.messages import Look, split
@@ -33,14 +35,22 @@ from galago.engine.prefix import PREFIX_BYTES, PrefixStore
 from galago.engine.prompt import build_prompt
 from galago.engine.record import make_answer
 from galago.engine.request import PictureBounds, Request
+from galago.engine.scheduler import Scheduler
+from galago.engine.share import BESIDE, CHUNK
 from galago.engine.stream import TextStream
 from galago.errors import GarbageError
 from galago.media import PictureLimits
 from galago.types import Answer
 
+AHEAD = 16
+"""Requests of one call that are prepared and not yet answered: their pictures are held in memory."""
+
 
 class Engine:
-    """`cache` is the folder of image features, None for memory alone; `chunk` and `together` bound a step."""
+    """`cache` is the folder of image features, None for memory alone.
+
+    `chunk`, `beside` and `together` bound a step (see `share`).
+    """
 
     def __init__(
         self,
@@ -51,21 +61,31 @@ class Engine:
         limits: PictureLimits | None = None,
         plan: MemoryPlan | None = None,
         chunk: int = CHUNK,
+        beside: int = BESIDE,
         together: int = TOGETHER,
     ) -> None:
         self.model = model
         self.features = FeatureCache(cache, ram_bytes=plan.features_bytes if plan else RAM_BYTES)
         self.prefixes = PrefixStore(plan.prefix_bytes if plan else PREFIX_BYTES)
-        self._encoder = Encoder(model, self.features, limits or PictureLimits())
         self._pool = None if threads is None else kernels.ThreadPool(threads)
         self._grammar = GrammarCompiler(model.tokenizer.to_json, model.config.vocabulary, model.end_ids)
-        self._chunk, self._together = chunk, together
-        self._lock = threading.RLock()
+        self._grammar_lock = threading.Lock()
+        self._chunk = chunk
+        self._lock = threading.Lock()
+        self._batch = Batch(model, self.prefixes, chunk=chunk, beside=beside, together=together)
+        self._scheduler = Scheduler(self._batch, self._lock, self.computing)
+        self._encoder = Encoder(model, self.features, limits or PictureLimits())
+        self._pictures = EncodeQueue(self._encoder, self._lock, self.computing, self._scheduler.wake)
 
     def encode(self, look: Look, bounds: PictureBounds) -> EncodedImage:
-        """A picture or video as features; raises as `Encoder.encode`, and GarbageError for NaN."""
-        with self.computing():
-            image = self._encoder.encode(look, bounds).image
+        """A picture or video as features; raises as `Encoder.prepare`, and GarbageError for NaN."""
+        sight = self._encoder.prepare(look, bounds, self._pictures.waiting)
+        with self._lock:
+            self._pictures.add(sight)
+        try:
+            image = self._pictures.wait(sight)
+        finally:
+            sight.abandoned = True
         if not kernels.is_finite(image.features):
             raise GarbageError(
                 f"the vision tower of {self.model.name} computed numbers that are not finite",
@@ -76,25 +96,38 @@ class Engine:
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Answers in the order of the requests, computed together.
 
-        When one of them cannot be prepared, its error is raised and no answer is computed.
+        When one of them cannot be prepared or answered, its error is raised and the others are cancelled; so
+        they are when the waiting is interrupted.
         """
-        jobs = [self._prepare(request) for request in requests]
-        batch = self._batch(jobs)
-        while not batch.done:
-            with self.computing():
-                batch.step()
-        return [self._record(job, batch) for job in jobs]
+        jobs: list[Job] = []
+        try:
+            for request in requests:
+                if len(jobs) >= AHEAD:
+                    self._scheduler.wait(jobs[len(jobs) - AHEAD])
+                jobs.append(self._prepare(request))
+                self._scheduler.submit(jobs[-1], self._pictures)
+            return [self._record(self._scheduler.wait(job)) for job in jobs]
+        except BaseException:
+            self._scheduler.cancel(jobs)
+            raise
 
     def stream(self, request: Request) -> TextStream:
         """The answer piece by piece; everything that can be refused is refused before it returns."""
         job = self._prepare(request)
-        return TextStream(self._batch([job]), job, self.computing, self._record)
+        job.streamed = True
+        self._scheduler.submit(job, self._pictures)
+        return TextStream(job, self._scheduler, self._record)
 
     def logits(self, request: Request) -> NDArray[np.float32]:
         """The logits after every prompt token, [T, V], computed without the prefix cache."""
-        prompt = self._prepare(request).prompt
+        job = self._prepare(request)
+        with self._lock:
+            for sight in job.sights:
+                self._pictures.add(sight)
+        for sight in job.sights:
+            self._pictures.wait(sight)
         with self.computing():
-            return prompt_logits(self.model.network, prompt, self._chunk)
+            return prompt_logits(self.model.network, job.prompt, self._chunk)
 
     def info(self) -> dict[str, Any]:
         """What the model is, in JSON types; sizes in bytes."""
@@ -125,36 +158,35 @@ class Engine:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Hold the lock and this engine's threads; never while a stream's caller has its turn."""
-        with self._lock, kernels.using(threads=self._pool):
+        """What every thread that computes for this engine is in: its pool of threads."""
+        with kernels.using(threads=self._pool):
             yield
 
-    def _batch(self, jobs: Sequence[Job]) -> Batch:
-        return Batch(self.model, jobs, self.prefixes, chunk=self._chunk, together=self._together)
-
     def _prepare(self, request: Request) -> Job:
+        """Everything that can be refused is refused here, before anything is computed."""
         started = time.perf_counter()
         messages, looks = split(request.messages)
-        with self.computing():
-            constraint = None if request.constraint is None else self._grammar.compile(request.constraint)
-            encoded = [self._encoder.encode(look, request.bounds) for look in looks]
-            images = [one.image for one in encoded]
-            prompt = build_prompt(self.model, messages, images, trusted=request.trusted)
+        constraint = None
+        if request.constraint is not None:
+            with self._grammar_lock:
+                constraint = self._grammar.compile(request.constraint)
+        sights = tuple(self._encoder.prepare(look, request.bounds, self._pictures.waiting) for look in looks)
         return Job(
             request,
-            prompt,
+            build_prompt(self.model, messages, sights, trusted=request.trusted),
             started,
-            image_s=sum(one.image_s for one in encoded) if encoded else None,
-            encode_s=sum(one.encode_s for one in encoded) if encoded else None,
+            sights=sights,
             constraint=constraint,
-            notes=tuple(dict.fromkeys(note for image in images for note in image.notes)),
+            notes=tuple(dict.fromkeys(note for sight in sights for note in sight.notes)),
         )
 
-    def _record(self, job: Job, batch: Batch) -> Answer:
+    def _record(self, job: Job) -> Answer:
+        with self._lock:
+            kv_bytes = held_bytes([*self.prefixes.caches, *self._batch.caches])
         return make_answer(
             job,
             self.model,
-            kv_bytes=self.prefixes.nbytes + batch.kv_bytes,
+            kv_bytes=kv_bytes,
             features_bytes=self.features.nbytes,
             trouble=self.features.trouble,
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from galago import nn
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
+from galago.engine.generation_config import GenerationConfig, read_generation_config
 from galago.errors import ConfigError
 from galago.files import read_json_object
 from galago.kernels.context import usable_processors
@@ -38,7 +39,7 @@ class LoadedModel:
     network: VisionLanguageModel
     processor: Processor
     tokenizer: Tokenizer
-    end_ids: tuple[int, ...]
+    generation: GenerationConfig
     weights: Weights
     weights_bytes: int
     load_s: float
@@ -47,6 +48,11 @@ class LoadedModel:
     def name(self) -> str:
         """What answers call the model."""
         return self.checkpoint.source.name
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer."""
+        return self.generation.end_ids
 
     @property
     def family(self) -> Family:
@@ -88,7 +94,7 @@ def load_checkpoint(
         network,
         processor,
         tokenizer=Tokenizer.from_folder(folder),
-        end_ids=_end_ids(folder, checkpoint.config.vocabulary),
+        generation=read_generation_config(folder, checkpoint.config.vocabulary),
         weights=weights or checkpoint.weights,
         weights_bytes=held,
         load_s=time.perf_counter() - start,
@@ -141,20 +147,3 @@ def _processor_settings(folder: Path) -> dict[str, Any]:
     if not isinstance(nested, dict):
         raise ConfigError(f"{folder / 'processor_config.json'} has no image_processor", hint=hint)
     return nested
-
-
-def _end_ids(folder: Path, vocabulary: int) -> tuple[int, ...]:
-    """The tokens that end an answer, from generation_config.json, else from config.json."""
-    file = folder / "generation_config.json"
-    found = read_json_object(file).get("eos_token_id") if file.exists() else None
-    if found is None:
-        file = folder / "config.json"
-        values = read_json_object(file)
-        found = values.get("eos_token_id", (values.get("text_config") or {}).get("eos_token_id"))
-    ids = found if isinstance(found, list) else [found]
-    if not ids or not all(isinstance(one, int) and 0 <= one < vocabulary for one in ids):
-        raise ConfigError(
-            f"{file}: eos_token_id is {found!r}; ids of the {vocabulary} tokens are needed",
-            hint="without it no answer would ever end",
-        )
-    return tuple(ids)

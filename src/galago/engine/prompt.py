@@ -1,4 +1,4 @@
-"""From messages and encoded pictures to the rows a decoder takes: ids, positions, and where features go."""
+"""From messages and pictures to the rows a decoder takes: ids, positions, and where features go."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from galago.engine.features import EncodedImage
 from galago.engine.load import LoadedModel
+from galago.engine.sight import Sight
 from galago.errors import ConfigError, ContextLengthError
 from galago.text import guard_messages
 
 Ids = NDArray[np.int64]
+Shown = EncodedImage | Sight
+"""A picture of a prompt; of one that is on its way, all but the features is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Prompt:
     """
 
     ids: Ids
-    images: tuple[EncodedImage, ...]
+    images: tuple[Shown, ...]
     feature_rows: Ids
     positions: Ids
     next_position: int
@@ -61,7 +64,9 @@ class Prompt:
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
-        """The features of all pictures, [image tokens, dim]."""
+        """The features of all pictures, [image tokens, dim]; all must be encoded."""
+        if len(self.images) == 1:
+            return self.images[0].features
         return np.concatenate([image.features for image in self.images])
 
     @cached_property
@@ -78,7 +83,7 @@ class Prompt:
 
 
 def build_prompt(
-    model: LoadedModel, messages: Sequence[dict[str, Any]], images: Sequence[EncodedImage], *, trusted: bool
+    model: LoadedModel, messages: Sequence[dict[str, Any]], images: Sequence[Shown], *, trusted: bool
 ) -> Prompt:
     """Render messages through the chat template and give every picture its tokens.
 
@@ -100,7 +105,7 @@ def build_prompt(
     return Prompt(expanded, tuple(images), feature_rows, positions, next_position)
 
 
-def _expand(model: LoadedModel, ids: Ids, images: Sequence[EncodedImage]) -> tuple[Ids, Ids]:
+def _expand(model: LoadedModel, ids: Ids, images: Sequence[Shown]) -> tuple[Ids, Ids]:
     """Repeat each placeholder for the tokens of its picture: ids and feature rows, both [T]."""
     kinds = {"image": model.config.image_token, "video": model.config.video_token}
     places = np.flatnonzero(np.isin(ids, list(kinds.values())))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from galago import device
-from galago.engine.batch import Job
 from galago.engine.boxes import boxes_in
+from galago.engine.job import Job
 from galago.engine.load import LoadedModel
 from galago.types import Answer, Box, Memory, Timings, Usage
 
@@ -31,8 +31,8 @@ def make_answer(
         ),
         timings=Timings(
             load_s=model.load_s,
-            image_s=job.image_s,
-            encode_s=job.encode_s,
+            image_s=sum(sight.image_s for sight in job.sights) if job.sights else None,
+            encode_s=sum(sight.encode_s for sight in job.sights) if job.sights else None,
             prefill_s=None if job.fed is None else first - job.fed,
             first_token_s=first - job.started if generation.tokens else None,
             decode_s=job.ended - first,

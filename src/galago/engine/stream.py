@@ -1,13 +1,13 @@
-"""An answer piece by piece, computed as it is read."""
+"""An answer piece by piece, while it is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from galago.engine.batch import Batch, Job
+from galago.engine.job import Job
+from galago.engine.scheduler import Scheduler
 from galago.types import Answer
 
 if TYPE_CHECKING:
@@ -15,51 +15,34 @@ if TYPE_CHECKING:
 
 
 class TextStream(Iterator[str]):
-    """Pieces of one answer. Nothing is computed between two reads; closing it frees what the answer held.
+    """Pieces of one answer. It is written whether or not it is read; closing the stream ends it in a step.
 
-    `answer` is the whole answer with its record. A `with` block closes the stream at its end. Not safe for
-    two threads at once.
+    `answer` is the whole answer with its record. A `with` block closes the stream at its end, and so does
+    leaving a loop over a stream that nobody holds. Not safe for two threads at once.
     """
 
-    def __init__(
-        self,
-        batch: Batch,
-        job: Job,
-        computing: Callable[[], AbstractContextManager[None]],
-        record: Callable[[Job, Batch], Answer],
-    ) -> None:
-        self._batch, self._job = batch, job
-        self._computing, self._record = computing, record
+    def __init__(self, job: Job, scheduler: Scheduler, record: Callable[[Job], Answer]) -> None:
+        self._job, self._scheduler, self._record = job, scheduler, record
         self._answer: Answer | None = None
 
     def __next__(self) -> str:
-        """The next piece, never empty; raises StopIteration after the last one."""
-        while self._answer is None:
-            generation = self._job.generation
-            piece = generation.new_text() if generation is not None else ""
-            if piece:
-                return piece
-            if self._batch.done:
-                self._answer = self._record(self._job, self._batch)
-                break
-            with self._computing():
-                self._batch.step()
-        raise StopIteration
+        """The next piece, never empty; raises StopIteration after the last one, or what ended the answer."""
+        piece = "" if self._job.cancelled else self._scheduler.piece(self._job)
+        if not piece:
+            raise StopIteration
+        return piece
 
     @property
     def answer(self) -> Answer:
-        """The whole answer; what is not written yet is written first."""
-        for _ in self:
-            pass
-        assert self._answer is not None
+        """The whole answer, once it is written; raises what ended it without one."""
+        if self._answer is None:
+            self._answer = self._record(self._scheduler.wait(self._job))
         return self._answer
 
     def close(self) -> None:
         """End the answer where it is; `answer` then has what there is. Nothing happens when it has ended."""
-        if self._answer is None:
-            with self._computing():
-                self._batch.cancel()
-            self._answer = self._record(self._job, self._batch)
+        if not self._job.finished:
+            self._scheduler.cancel([self._job])
 
     def __enter__(self) -> Self:
         return self
@@ -68,3 +51,7 @@ class TextStream(Iterator[str]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        # Without the lock: it may be held by the very thread that collects this stream.
+        self._job.cancelled = True

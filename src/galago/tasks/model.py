@@ -39,6 +39,9 @@ LONG = 2048
 OnAnswer = Callable[[Answer], None]
 """Told the whole answer, with its record, before a verb makes its result of it."""
 
+DRAFTED = 2
+"""Tokens that extracting guesses ahead in a step; LOG 2026-11-25."""
+
 
 def load(
     source: StrPath,
@@ -73,15 +76,17 @@ def load(
 
 
 class Model:
-    """A loaded model. Made by `load`; may be used from several threads, which then take turns.
+    """A loaded model. Made by `load`; may be used from several threads, whose answers are written together.
 
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
     `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
-    `min_p`, `repetition_penalty`, `seed` and `stop`; `ask`, `ask_many`, `chat` and `stream` also one of
-    `schema`, `regex` and `choices`. The other verbs tell `on_answer` the answer that their result is made of,
-    with its record, even when it is garbage. An option that a verb does not have raises UsageError, a picture
-    that cannot be read PictureError, a prompt that is too long ContextLengthError.
+    `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`, `chat` and `stream`
+    also one of `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the
+    checkpoint's generation_config.json says; the other verbs take the likeliest token unless told otherwise,
+    and tell `on_answer` the answer that their result is made of, with its record, even when it is garbage. An
+    option that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt
+    that is too long ContextLengthError.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -98,7 +103,7 @@ class Model:
 
     def ask_many(self, pairs: Sequence[tuple[Any, str]], **options: Unpack[AskOptions]) -> list[Answer]:
         """Answers to several (picture, question) pairs, computed together; each is what `ask` alone gives."""
-        requests = [make_request(_messages(image, question), options) for image, question in pairs]
+        requests = [self._request(_messages(image, question), options) for image, question in pairs]
         return self.engine.answer(requests)
 
     def chat(self, messages: Messages, **options: Unpack[AskOptions]) -> Answer:
@@ -108,11 +113,11 @@ class Model:
         `{"type": "image_url", "image_url": {"url": ...}}` and
         `{"type": "video", "video": [frame, ...], "fps": 2.0}`.
         """
-        return self.engine.answer([make_request(messages, options)])[0]
+        return self.engine.answer([self._request(messages, options)])[0]
 
     def stream(self, messages: Messages, **options: Unpack[AskOptions]) -> TextStream:
         """`chat`, piece by piece: iterate for texts, `.answer` is the whole, `.close()` cancels the work."""
-        return self.engine.stream(make_request(messages, options))
+        return self.engine.stream(self._request(messages, options))
 
     def caption(
         self, image: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
@@ -165,6 +170,7 @@ class Model:
             options,
             allow_constraint=False,
             max_tokens=LONG,
+            draft_tokens=DRAFTED,
             constraint=parsed.constraint,
         )
         return value_of(self._answer(request, on_answer), parsed)
@@ -204,6 +210,10 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _request(self, messages: Messages, options: Mapping[str, Any]) -> Request:
+        """A request that is drawn as the checkpoint says where the options do not."""
+        return make_request(messages, options, checkpoint=self.engine.model.generation.sampling)
 
     def _task(
         self,

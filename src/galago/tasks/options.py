@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from galago.engine.generation_config import DRAW
 from galago.engine.grammar import ConstraintSpec
 from galago.engine.request import Messages, PictureBounds, Request
 from galago.errors import UsageError
@@ -31,6 +32,7 @@ class TaskOptions(PictureOptions, total=False):
     min_p: float | None
     repetition_penalty: float | None
     seed: int
+    draft_tokens: int
     stop: str | Sequence[str]
 
 
@@ -45,7 +47,7 @@ class AskOptions(TaskOptions, total=False):
 _PICTURE = tuple(PictureOptions.__annotations__)
 _CONSTRAINT = ("schema", "regex", "choices")
 _SAMPLING = tuple(key for key in TaskOptions.__annotations__ if key not in _PICTURE)
-_WHOLE = ("max_tokens", "min_tokens", "top_k", "seed")
+_WHOLE = ("max_tokens", "min_tokens", "top_k", "seed", "draft_tokens")
 
 
 def picture_bounds(options: Mapping[str, Any]) -> PictureBounds:
@@ -60,19 +62,29 @@ def make_request(
     *,
     allow_constraint: bool = True,
     max_tokens: int | None = None,
+    draft_tokens: int = 0,
     constraint: ConstraintSpec | None = None,
     show_special: bool = False,
     trusted: bool = False,
+    checkpoint: Mapping[str, Any] | None = None,
 ) -> Request:
-    """A request from the options of a verb; `max_tokens` is the verb's own default.
+    """A request from the options of a verb; `max_tokens` and `draft_tokens` are the verb's own defaults.
+
+    `checkpoint` has the model's own values of sampling options, for what is not given. Who gives a
+    temperature says all about the draw: the model's top_k, top_p and min_p then do not count.
 
     Raises UsageError for an unknown option, naming the nearest, or a value out of its range, and SchemaError
     for a constraint that cannot be one.
     """
     check_names(options, (*_SAMPLING, *_PICTURE, *(_CONSTRAINT if allow_constraint else ())))
     sampling = {key: options[key] for key in _SAMPLING if key in options}
+    own = checkpoint or {}
+    if "temperature" in sampling:
+        own = {key: value for key, value in own.items() if key not in DRAW}
+    sampling = {**own, **sampling}
     if max_tokens is not None:
         sampling.setdefault("max_tokens", max_tokens)
+    sampling.setdefault("draft_tokens", draft_tokens)
     sampling["stop"] = _texts(sampling.get("stop", ()))
     for key in sampling.keys() - {"stop"}:
         _check_number(key, sampling[key])

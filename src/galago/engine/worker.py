@@ -1,0 +1,65 @@
+"""A thread that is there while there is work, and gone when there is none."""
+
+from __future__ import annotations
+
+import atexit
+import contextvars
+import threading
+from collections.abc import Callable
+
+Work = Callable[[], None]
+
+
+class Worker:
+    """Calls `take` with the lock held for the next piece of work, does it without the lock, and again.
+
+    The thread ends when `take` gives None; `wake` starts another, in the context (kernels, back end) of who
+    wakes it. What a piece of work raises beyond its own handling is our bug: `failed` is told, with the lock
+    held, so that nobody waits for ever. At the end of the process the piece that is being done is finished.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lock: threading.Lock,
+        take: Callable[[], Work | None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._name, self._lock = name, lock
+        self._take, self._failed = take, failed
+        self._thread: threading.Thread | None = None
+        self._leaving = False
+
+    def wake(self) -> None:
+        """See that the thread runs; the lock is held."""
+        if self._leaving or (self._thread is not None and self._thread.is_alive()):
+            return
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=self._name, daemon=True)
+        atexit.register(self._leave)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                work = None
+                try:
+                    work = None if self._leaving else self._take()
+                except BaseException as error:  # noqa: BLE001 - the edge of a thread: told to who waits
+                    self._failed(error)
+                if work is None:
+                    self._thread = None
+                    atexit.unregister(self._leave)
+                    return
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - the edge of a thread: told to who waits
+                with self._lock:
+                    self._failed(error)
+
+    def _leave(self) -> None:
+        """At the end of the process: no thread may be inside a kernel when the interpreter goes."""
+        with self._lock:
+            self._leaving, thread = True, self._thread
+        if thread is not None:
+            thread.join()
