@@ -1,8 +1,8 @@
 """OpenVINO's form of a model: int4 language model, the rest int8. Runs in OpenVINO's environment.
 
-`optimum-cli export openvino` holds all parts of a model in memory at once, more than 16 GB for 3 G parameters.
-So it is called twice, on the model with one decoder layer and on the model with one block in its tower, and the
-whole parts of both are put together.
+`optimum-cli export openvino` holds all parts of a model in memory at once, for 3 G parameters over 16 GB.
+So it is called twice, on the model with one decoder layer and on the model with one block in its tower, and
+the whole parts of both are put together.
 """
 
 from __future__ import annotations
