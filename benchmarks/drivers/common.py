@@ -1,0 +1,137 @@
+"""What is measured of every engine, in its own process: a job comes in as JSON, the last line is a sample.
+
+Only the standard library is imported here. Times are wall seconds; a key says what it counts from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+Values = dict[str, float]
+PROCESS = "process"
+COLD = "cold"
+ANSWERS = "answers"
+EIGHT_QUESTIONS = "eight-questions"
+EIGHT_PICTURES = "eight-pictures"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process's work. `spawned` is `time.time()` of its start; pictures and questions are at least 9."""
+
+    part: str
+    model: str
+    pictures: list[str]
+    questions: list[str]
+    new_tokens: int
+    threads: int
+    spawned: float
+    options: dict[str, Any]
+
+
+class Driver(Protocol):
+    """One engine, loaded. Each answer is greedy and has exactly `job.new_tokens` tokens."""
+
+    pid: int
+    """The process whose memory counts."""
+
+    def ask(self, picture: str, question: str) -> Values:
+        """Answer; of `vision_s`, `prefill_s`, `first_token_s`, `decode_tokens_per_s`, what can be told."""
+        ...
+
+    def ask_many(self, pairs: list[tuple[str, str]]) -> None:
+        """Answer all pairs in the engine's best way."""
+        ...
+
+    def close(self) -> None:
+        """End what was started."""
+        ...
+
+
+def run(load: Callable[[Job], Driver]) -> None:
+    """The program of every driver: read the job from stdin, measure it, print the sample."""
+    job = Job(**json.load(sys.stdin))
+    driver = load(job)
+    try:
+        loaded_s = time.time() - job.spawned
+        values = measure(driver, job) | memory(driver.pid)
+        values["cold_load_s" if job.part == COLD else "load_s"] = loaded_s
+    finally:
+        driver.close()
+    print("\n" + json.dumps(values), flush=True)
+    os._exit(0)  # some engines crash in their destructors, after everything has been said
+
+
+def measure(driver: Driver, job: Job) -> Values:
+    """The values of one part."""
+    first, second, *others = job.pictures
+    question, next_question = job.questions[:2]
+    if job.part == COLD:
+        driver.ask(first, question)
+        return {"cold_start_to_answer_s": time.time() - job.spawned}
+    if job.part == PROCESS:
+        driver.ask(first, question)
+        return {}
+    values = {"first_in_process_s": timed(driver, first, question)["total_s"]}
+    if job.part == ANSWERS:
+        values |= timed(driver, second, question)
+        return values | {"second_question_s": timed(driver, second, next_question)["total_s"]}
+    pairs = {
+        EIGHT_QUESTIONS: [(second, one) for one in job.questions[:8]],
+        EIGHT_PICTURES: [(one, question) for one in others[:8]],
+    }[job.part]
+    began = time.perf_counter()
+    driver.ask_many(pairs)
+    return {f"{job.part.replace('-', '_')}_s": time.perf_counter() - began}
+
+
+def timed(driver: Driver, picture: str, question: str) -> Values:
+    """One answer, with its wall time as `total_s`."""
+    began = time.perf_counter()
+    values = driver.ask(picture, question)
+    return values | {"total_s": time.perf_counter() - began}
+
+
+def check_count(got: int, job: Job) -> None:
+    """Raise RuntimeError unless an answer has the tokens that were asked for."""
+    if got != job.new_tokens:
+        raise RuntimeError(f"{got} new tokens where {job.new_tokens} were asked for")
+
+
+def memory(pid: int) -> Values:
+    """Peak resident bytes and anonymous bytes of a process."""
+    fields = {}
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        name, _, rest = line.partition(":")
+        if name in {"VmHWM", "RssAnon", "VmSwap"}:
+            fields[name] = 1024 * int(rest.split()[0])
+    return {"peak_bytes": fields["VmHWM"], "anonymous_bytes": fields["RssAnon"] + fields.get("VmSwap", 0)}
+
+
+def forget_files(folder: Path) -> None:
+    """Drop a model's files from the file cache, as far as no other process maps them."""
+    for path in _files(folder):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def remember_files(folder: Path) -> int:
+    """Read a model's files, so that they are in the file cache; the bytes read."""
+    piece, total = bytearray(1 << 24), 0
+    for path in _files(folder):
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(piece):
+                total += count
+    return total
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,50 @@
+"""Galago through its Python API; features are not kept on disk."""
+
+from __future__ import annotations
+
+import os
+
+import galago
+from benchmarks.drivers.common import Job, Values, check_count, run
+
+
+class Galago:
+    """A loaded model."""
+
+    def __init__(self, job: Job) -> None:
+        self.pid = os.getpid()
+        self._job = job
+        self._model = galago.load(job.model, threads=job.threads, cache=False, **job.options)
+
+    def ask(self, picture: str, question: str) -> Values:
+        """Answer; the stages are those of the answer's own record."""
+        job = self._job
+        answer = self._model.ask(picture, question, max_tokens=job.new_tokens, min_tokens=job.new_tokens)
+        check_count(answer.usage.completion_tokens, job)
+        told = answer.timings
+        assert told.encode_s is not None
+        assert told.prefill_s is not None
+        assert told.first_token_s is not None
+        assert told.decode_s is not None
+        return {
+            "vision_s": told.encode_s,
+            "prefill_s": told.prefill_s,
+            "first_token_s": told.first_token_s,
+            "decode_tokens_per_s": (job.new_tokens - 1) / told.decode_s,
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "image_tokens": answer.usage.image_tokens,
+        }
+
+    def ask_many(self, pairs: list[tuple[str, str]]) -> None:
+        """All of them together."""
+        most = self._job.new_tokens
+        for answer in self._model.ask_many(pairs, max_tokens=most, min_tokens=most):
+            check_count(answer.usage.completion_tokens, self._job)
+
+    def close(self) -> None:
+        """Free the caches."""
+        self._model.close()
+
+
+if __name__ == "__main__":
+    run(Galago)
