@@ -249,7 +249,7 @@ def test_a_packed_folder_with_a_missing_part_is_refused(hub, tmp_path, part):
     refused(tmp_path / "packed", WeightError, name.replace(".", r"\."))
 
 
-@pytest.mark.parametrize("metadata", [{"galago": "2", "weights": "q4"}, {"galago": "1", "weights": "q3"}])
+@pytest.mark.parametrize("metadata", [{"galago": "1", "weights": "q4"}, {"galago": "2", "weights": "q3"}])
 def test_a_packed_folder_of_another_version_is_refused(hub, tmp_path, metadata):
     convert(hub, tmp_path / "packed", weights="q4")
     file = tmp_path / "packed" / "model.safetensors"
