@@ -67,7 +67,6 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
         _mm256_hadd_ps(_mm256_hadd_ps(halve(a), halve(b)), _mm256_hadd_ps(halve(c), halve(d)));
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
 }
-inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 // a 2^n for an integral n; what is too small becomes denormal or 0, what is too large infinite.
 inline Vec times_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -103,6 +102,8 @@ def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise UsageError for an option that a verb does not have."""
     for name in options:
         if name not in known:
+            import difflib  # only a mistake needs it
+
             close = difflib.get_close_matches(name, known, n=1)
             raise UsageError(
                 f"there is no option {name!r} here",
