@@ -158,7 +158,7 @@ inline Heads<const float> heads_of(const Floats& x) {
 class Packed {
 public:
     explicit Packed(const nb::tuple& fields)
-        : codes_(fields[4], "codes", 4), scales_(fields[5], "scales", 3), offsets_(fields[6], "offsets", 3) {
+        : codes_(fields[4], "codes", 4), scales_(fields[5], "scales", 3) {
         matrix_.bits = nb::cast<int>(fields[0]);
         matrix_.group = nb::cast<int64_t>(fields[1]);
         matrix_.rows = nb::cast<int64_t>(fields[2]);
@@ -168,16 +168,27 @@ public:
         const int64_t panels = matrix_.panels(), groups = matrix_.groups();
         codes_.packed_from(0).sized({panels, matrix_.padded_cols() * matrix_.bits / 32, panel_rows, 4});
         scales_.packed_from(0).sized({panels, groups, panel_rows});
-        offsets_.packed_from(0).sized({panels, groups, panel_rows});
         matrix_.codes = codes_.data();
         matrix_.scales = scales_.data();
-        matrix_.offsets = offsets_.data();
+        check((matrix_.bits == 4) == !fields[6].is_none(), "weights of 4 bits have steps, those of 8 bits none");
+        if (!fields[6].is_none()) {
+            steps_.emplace(fields[6], "steps", 3);
+            steps_->packed_from(0).sized({panels, matrix_.padded_cols() / step_cols, panel_rows});
+            matrix_.steps = steps_->data();
+        }
+        if (!fields[7].is_none()) {
+            offsets_.emplace(fields[7], "offsets", 3);
+            offsets_->packed_from(0).sized({panels, groups, panel_rows});
+            matrix_.offsets = offsets_->data();
+        }
     }
     const PackedMatrix& matrix() const { return matrix_; }
 
 private:
     Array<uint8_t> codes_;
-    Array<uint16_t> scales_, offsets_;
+    Array<uint16_t> scales_;
+    std::optional<Array<uint8_t>> steps_;
+    std::optional<Array<uint16_t>> offsets_;
     PackedMatrix matrix_{};
 };
 

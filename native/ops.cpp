@@ -86,7 +86,7 @@ Status linear(
         const int64_t tile = ceil_div(count, ceil_div(count, k.packed_tile));
         const Activations rounded{
             memory, reinterpret_cast<float*>(memory + code_bytes),
-            reinterpret_cast<float*>(memory + code_bytes + float_bytes), count, tile
+            reinterpret_cast<int32_t*>(memory + code_bytes + float_bytes), count, tile
         };
         const Quantise quantise{{x[start], x.stride}, w.cols, w.group, rounded};
         share(place, pass_cost(count * cols), ceil_div(count, tile), [&](Span tiles) {
@@ -95,8 +95,11 @@ Status linear(
             k.quantise(quantise, {tiles.begin * tile, std::min(tiles.end * tile, count)}, row);
         });
         const PackedProduct product{w, rounded, bias, y + start * w.rows};
+        const auto bytes = static_cast<size_t>(k.packed_scratch(product));
         share(place, packed_cost(count, w.rows, cols), w.panels(), [&](Span panels) {
-            k.linear_packed(product, panels);
+            void* part = scratch(Scratch::own, bytes);
+            if (part == nullptr) return outcome.fail();
+            k.linear_packed(product, panels, part);
         });
     }
     return outcome.status();

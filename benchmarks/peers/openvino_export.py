@@ -1,6 +1,6 @@
 """OpenVINO's form of a model: int4 language model, the rest int8. Runs in OpenVINO's environment.
 
-`optimum-cli export openvino` holds all parts of a model in memory at once, for 3 G parameters more than 16 GB.
+`optimum-cli export openvino` holds all parts of a model in memory at once, for 3 G parameters over 16 GB.
 So it is called twice, on the model with one decoder layer and on the model with one block in its tower, and
 the whole parts of both are put together.
 """

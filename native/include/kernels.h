@@ -33,13 +33,16 @@ struct DenseProduct {
     int64_t tokens, rows, cols;
 };
 
-// Panels of 16 rows as packing.py defines them.
+// A matrix of int8 values with a scale for each row and group of columns, in panels of 16 rows as packing.py
+// defines them. Bytes hold value + 128. With 4 bits, `steps` make a byte of each nibble (generic.cpp: code).
 constexpr int64_t panel_rows = 16;
+constexpr int64_t step_cols = 32;
 
 struct PackedMatrix {
     const uint8_t* codes;
     const uint16_t* scales;
-    const uint16_t* offsets;
+    const uint8_t* steps;     // null with 8 bits
+    const uint16_t* offsets;  // null when all are 0
     int64_t rows, cols, group;
     int bits;
 
@@ -51,11 +54,12 @@ struct PackedMatrix {
 
 // Activations rounded to int8. Tokens lie in tiles of `tile` (the last may have fewer), so that a tile is one
 // stream: tile k starts at codes + k * tile * padded_cols and holds [padded_cols / 4][its tokens][4]. scales
-// and sums are [groups][tokens]; sums are scale times the sum of the integers of the group.
+// and balances are [groups][tokens]; a balance is -128 times the sum of the integers of the group, which is
+// what a sum over bytes of value + 128 has to start from.
 struct Activations {
     int8_t* codes;
     float* scales;
-    float* sums;
+    int32_t* balances;
     int64_t tokens, tile;
 };
 
@@ -135,7 +139,9 @@ struct Kernels {
     // bytes.
     int64_t packed_tile;
     void (*quantise)(const Quantise&, Span tokens, int8_t* scratch);
-    void (*linear_packed)(const PackedProduct&, Span panels);
+    // Scratch, aligned, holds `packed_scratch` bytes.
+    int64_t (*packed_scratch)(const PackedProduct&);
+    void (*linear_packed)(const PackedProduct&, Span panels, void* scratch);
 
     void (*rms_norm)(const Norm&, Span tokens);
     void (*layer_norm)(const Norm&, Span tokens);

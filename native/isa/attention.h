@@ -1,110 +1,208 @@
-// Attention in tiles with online softmax: keys come in blocks, and when a larger score comes, what is summed
-// shrinks. A tile has several queries, and all query heads that share a key head.
+// Attention in tiles with online softmax. A tile has several queries with all query heads that share a key
+// head, and each is a column: scores, weights and sums lie [key or channel][column], so that the softmax runs
+// down the columns and both products broadcast keys and values as they lie in memory. Keys come in blocks;
+// when a larger score comes, what is summed shrinks.
 #pragma once
 
 namespace galago::GALAGO_ISA {
 
-constexpr int64_t key_block = 64;  // multiple of tile_vectors * Vec::width
-constexpr int64_t attention_rows = 64;
-constexpr int64_t turn_rows = 6;  // from so many rows on, turning the keys pays
+constexpr int64_t key_block = 64;
+constexpr int64_t attention_rows = 128;  // LOG 2026-11-25
+// Vectors of columns beside each other: as many as leave registers for enough sums.
+constexpr int column_vectors = tile_rows * tile_vectors >= 16 ? 2 * tile_vectors : tile_vectors;
 
 inline int64_t padded(int64_t n) { return (n + Vec::width - 1) / Vec::width * Vec::width; }
 
 struct Tile {
-    int64_t rows, share;  // row = query * share + head within the key head
-    Rows<float> queries;  // [rows, size], scaled
-    Rows<float> keys;     // [size, key_block]
-    Rows<float> weights;  // [rows, key_block]: scores, then their exponentials
-    Rows<float> sums;     // [rows, size]
-    float *peaks, *totals;
+    int64_t rows, share, columns;     // row = query * share + head within the key head; columns: rows, padded
+    float* queries;                   // [size, columns], scaled for exp2
+    float* weights;                   // [key_block, columns]: scores, then their exponentials
+    float* sums;                      // [size, columns]
+    float* values;                    // [key_block, size]
+    float *limits, *peaks, *shrinks;  // [columns]: keys that may be seen, largest scores, factors of old sums
+    float* totals;                    // [columns]
 };
 
 inline int64_t attention_scratch(const Attention& p, int64_t rows) {
-    const int64_t size = padded(p.size);
-    return rows * size * 2 + size * key_block + rows * key_block + 2 * padded(rows);
+    return padded(rows) * (2 * padded(p.size) + key_block + 4) + key_block * p.size;
 }
 
 inline Tile make_tile(const Attention& p, int64_t rows, float* scratch) {
-    const int64_t size = padded(p.size);
     Tile tile{};
     tile.rows = rows;
     tile.share = p.heads / p.kv_heads;
+    tile.columns = padded(rows);
     const auto take = [&scratch](int64_t floats) { return scratch += floats, scratch - floats; };
-    tile.queries = {take(rows * size), size};
-    tile.sums = {take(rows * size), size};
-    tile.keys = {take(size * key_block), key_block};
-    tile.weights = {take(rows * key_block), key_block};
-    tile.peaks = take(padded(rows));
-    tile.totals = take(padded(rows));
+    tile.queries = take(padded(p.size) * tile.columns);
+    tile.sums = take(padded(p.size) * tile.columns);
+    tile.weights = take(key_block * tile.columns);
+    tile.limits = take(tile.columns);
+    tile.peaks = take(tile.columns);
+    tile.shrinks = take(tile.columns);
+    tile.totals = take(tile.columns);
+    tile.values = take(key_block * p.size);
     return tile;
 }
 
+// The vector of a row of the tile among Heads.
+template <class T>
+inline T* row_of(const Heads<T>& heads, const AttentionPart& part, const Tile& tile, int64_t row) {
+    return heads.at(part.queries.begin + row / tile.share, part.kv_head * tile.share + row % tile.share);
+}
+
 inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
-    const Vec scale = splat(1.0F / __builtin_sqrtf(static_cast<float>(p.size)));
-    for (int64_t r = 0; r < tile.rows; ++r) {
-        const float* q =
-            p.q.at(part.queries.begin + r / tile.share, part.kv_head * tile.share + r % tile.share);
-        map(q, tile.queries[r], p.size, [&](Vec v, int64_t) { return v * scale; });
-        for (int64_t i = 0; i < padded(p.size); i += Vec::width) store(tile.sums[r] + i, zero());
-        tile.peaks[r] = -__builtin_inff();
-        tile.totals[r] = 0;
+    constexpr float log2_e = 1.44269504F;
+    const Vec scale = splat(log2_e / __builtin_sqrtf(static_cast<float>(p.size)));
+    for (int64_t c = 0; c < tile.columns; c += Vec::width) {
+        const float* from[Vec::width];
+        for (int64_t i = 0; i < Vec::width; ++i) {
+            from[i] = c + i < tile.rows ? row_of(p.q, part, tile, c + i) : nullptr;
+            tile.limits[c + i] = static_cast<float>(part.seen + (c + i) / tile.share);
+        }
+        for (int64_t k = 0; k < p.size; k += Vec::width) {
+            const int64_t wide = p.size - k < Vec::width ? p.size - k : Vec::width;
+            Vec square[Vec::width];
+            for (int i = 0; i < Vec::width; ++i) {
+                square[i] = from[i] == nullptr  ? zero()
+                            : wide < Vec::width ? load(from[i] + k, wide) * scale
+                                                : load(from[i] + k) * scale;
+            }
+            transpose(square, tile.queries + k * tile.columns + c, tile.columns);
+        }
+        store(tile.peaks + c, splat(-__builtin_inff()));
+        store(tile.totals + c, zero());
     }
 }
 
-inline void score(const Attention& p, const Tile& tile, const float* keys, int64_t count) {
-    if (tile.rows >= turn_rows || count < 4) {
-        transpose_block<float>(
-            {keys, p.k.token_stride}, tile.keys.data, key_block, count, p.size, padded(count)
-        );
-        outer_product(
-            {tile.queries.data, tile.queries.stride}, {tile.keys.data, key_block}, tile.weights, tile.rows,
-            count, p.size, false
-        );
-        return;
+// Factors that are broadcast: those of one output row `stride` apart when not `turned`, else side by side.
+struct Broadcast {
+    const float* data;
+    int64_t stride;
+};
+
+// y [rows, columns] = y shrunk by a factor for each column, or 0 without factors, + a [rows, inner] b [inner,
+// columns], for some vectors of the columns.
+template <int rows, int vectors, bool turned>
+inline void column_tile(
+    Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t inner
+) {
+    Vec sums[rows][vectors];
+    if (shrinks == nullptr) {
+        for (int r = 0; r < rows; ++r)
+            for (int v = 0; v < vectors; ++v) sums[r][v] = zero();
+    } else {
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) {
+            const Vec factor = load(shrinks + v * Vec::width);
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; ++r) sums[r][v] = load(y + r * columns + v * Vec::width) * factor;
+        }
     }
-    for (int64_t s = 0; s < count; s += 4) {
-        // The last four keys are taken again when their number is no multiple of four.
-        const int64_t four = s + 4 <= count ? s : count - 4;
-        for (int64_t r = 0; r < tile.rows; ++r)
-            dot_four(
-                tile.queries[r], {keys + four * p.k.token_stride, p.k.token_stride}, tile.weights[r] + four,
-                p.size
+    for (int64_t k = 0; k < inner; ++k, b += columns) {
+        Vec factor[vectors];
+        for (int v = 0; v < vectors; ++v) factor[v] = load(b + v * Vec::width);
+        for (int r = 0; r < rows; ++r) {
+            const Vec x = splat(turned ? a.data[k * a.stride + r] : a.data[r * a.stride + k]);
+            for (int v = 0; v < vectors; ++v) sums[r][v] = fma(x, factor[v], sums[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) store(y + r * columns + v * Vec::width, sums[r][v]);
+}
+
+template <int most, int vectors, bool turned>
+inline void column_rows(
+    Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t rows, int64_t inner
+) {
+    if (rows == most) {
+        column_tile<most, vectors, turned>(a, b, y, shrinks, columns, inner);
+    } else if constexpr (most > 1) {
+        column_rows<most - 1, vectors, turned>(a, b, y, shrinks, columns, rows, inner);
+    }
+}
+
+// All rows and the columns from `c` on, by tiles of about equal height.
+template <int vectors, bool turned>
+inline void column_product(
+    Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t rows, int64_t inner,
+    int64_t c = 0
+) {
+    constexpr int most = vectors <= tile_vectors ? tile_rows : tile_rows * tile_vectors / vectors;
+    for (; c + vectors * Vec::width <= columns; c += vectors * Vec::width) {
+        const int64_t tiles = (rows + most - 1) / most;
+        const float* factors = shrinks != nullptr ? shrinks + c : nullptr;
+        for (int64_t i = 0; i < tiles; ++i) {
+            const int64_t begin = rows * i / tiles, count = rows * (i + 1) / tiles - begin;
+            const Broadcast part{a.data + begin * (turned ? 1 : a.stride), a.stride};
+            column_rows<most, vectors, turned>(
+                part, b + c, y + begin * columns + c, factors, columns, count, inner
             );
+        }
     }
+    if constexpr (vectors > 1)
+        if (c < columns) column_product<vectors - 1, turned>(a, b, y, shrinks, columns, rows, inner, c);
 }
 
-// Scores -> exp(score - peak) for the first `seen` keys, 0 for the others up to `count`.
-inline void soften(const Tile& tile, int64_t r, int64_t seen, int64_t count, int64_t size) {
-    float* row = tile.weights[r];
-    for (int64_t s = seen; s < padded(count); ++s) row[s] = seen > 0 ? -__builtin_inff() : 0.0F;
-    if (seen <= 0) return;
-    Vec high = load(row);
-    for (int64_t s = Vec::width; s < count; s += Vec::width) high = max(high, load(row + s));
-    const float old = tile.peaks[r], block = largest(high);
-    const float peak = old > block ? old : block;
-    Vec total = zero();
-    for (int64_t s = 0; s < count; s += Vec::width) {
-        const Vec weight = exp(load(row + s) - splat(peak));
-        store(row + s, weight);
-        total = total + weight;
+// Scores of keys from `first` on -> exp2(score - peak), 0 for keys that a row may not see.
+inline void soften(const Tile& tile, int64_t first, int64_t count, bool masked) {
+    for (int64_t c = 0; c < tile.columns; c += Vec::width) {
+        float* column = tile.weights + c;
+        const Vec old = load(tile.peaks + c);
+        Vec peak = old;
+        if (masked) {
+            const Vec limit = splat(static_cast<float>(first)) - load(tile.limits + c);
+            for (int64_t s = 0; s < count; ++s) {
+                float* at = column + s * tile.columns;
+                const Vec beyond = limit + splat(static_cast<float>(s));
+                const Vec score = if_negative(beyond, load(at), splat(-__builtin_inff()));
+                store(at, score);
+                peak = max(peak, score);
+            }
+        } else {
+            Vec other = peak;
+            for (int64_t s = 0; s + 1 < count; s += 2) {
+                peak = max(peak, load(column + s * tile.columns));
+                other = max(other, load(column + (s + 1) * tile.columns));
+            }
+            peak = max(max(peak, other), load(column + (count - 1) * tile.columns));
+        }
+        const Vec shrink = exp2(old - peak);
+        Vec total = load(tile.totals + c) * shrink;
+        for (int64_t s = 0; s < count; ++s) {
+            float* at = column + s * tile.columns;
+            const Vec weight = exp2(load(at) - peak);
+            store(at, weight);
+            total = total + weight;
+        }
+        store(tile.totals + c, total);
+        store(tile.peaks + c, peak);
+        store(tile.shrinks + c, shrink);
     }
-    if (peak != old) {
-        const Vec shrink = exp(splat(old) - splat(peak));
-        for (int64_t i = 0; i < size; i += Vec::width)
-            store(tile.sums[r] + i, load(tile.sums[r] + i) * shrink);
-        float factor[Vec::width];
-        store(factor, shrink);
-        tile.totals[r] *= factor[0];
-    }
-    tile.totals[r] += sum(total);
-    tile.peaks[r] = peak;
 }
 
 inline void finish(const Attention& p, const AttentionPart& part, const Tile& tile) {
-    for (int64_t r = 0; r < tile.rows; ++r) {
-        float* y = p.y.at(part.queries.begin + r / tile.share, part.kv_head * tile.share + r % tile.share);
-        const Vec scale = splat(1.0F / tile.totals[r]);
-        map(tile.sums[r], y, p.size, [&](Vec v, int64_t) { return v * scale; });
+    for (int64_t c = 0; c < tile.columns; c += Vec::width) {
+        const int64_t rows = tile.rows - c < Vec::width ? tile.rows - c : Vec::width;
+        const Vec scale = splat(1.0F) / load(tile.totals + c);
+        for (int64_t k = 0; k < p.size; k += Vec::width) {
+            const int64_t wide = p.size - k < Vec::width ? p.size - k : Vec::width;
+            Vec square[Vec::width];
+            float turned[Vec::width * Vec::width];
+            for (int i = 0; i < Vec::width; ++i)
+                square[i] = i < wide ? load(tile.sums + (k + i) * tile.columns + c) * scale : zero();
+            transpose(square, turned, Vec::width);
+            for (int64_t r = 0; r < rows; ++r) {
+                const Vec values = load(turned + r * Vec::width);
+                float* to = row_of(p.y, part, tile, c + r) + k;
+                if (wide == Vec::width) {
+                    store(to, values);
+                } else {
+                    store(to, values, wide);
+                }
+            }
+        }
     }
 }
 
@@ -116,14 +214,22 @@ inline void attention(const Attention& p, const AttentionPart& part, float* scra
     const int64_t most = part.causal && part.seen + queries - 1 < all ? part.seen + queries - 1 : all;
     for (int64_t s = 0; s < most; s += key_block) {
         const int64_t count = most - s < key_block ? most - s : key_block;
-        score(p, tile, p.k.at(part.keys.begin + s, part.kv_head), count);
-        for (int64_t r = 0; r < tile.rows; ++r) {
-            const int64_t seen = part.causal ? part.seen + r / tile.share - s : count;
-            soften(tile, r, seen < count ? seen : count, count, p.size);
+        const Broadcast keys{p.k.at(part.keys.begin + s, part.kv_head), p.k.token_stride};
+        column_product<column_vectors, false>(
+            keys, tile.queries, tile.weights, nullptr, tile.columns, count, p.size
+        );
+        soften(tile, s, count, part.causal && part.seen < s + count);
+        Broadcast values{p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride};
+        if (tile.columns > Vec::width) {  // read again and again: far apart they would push each other out
+            for (int64_t i = 0; i < count; ++i)
+                map(
+                    values.data + i * values.stride, tile.values + i * p.size, p.size,
+                    [](Vec v, int64_t) { return v; }
+                );
+            values = {tile.values, p.size};
         }
-        outer_product(
-            {tile.weights.data, key_block}, {p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride},
-            tile.sums, tile.rows, p.size, count, true
+        column_product<column_vectors, true>(
+            values, tile.weights, tile.sums, s > 0 ? tile.shrinks : nullptr, tile.columns, p.size, count
         );
     }
     finish(p, part, tile);

@@ -40,19 +40,6 @@ inline bool is_finite(const float* x, int64_t count) {
     return largest_bits(peak) < 0x7f800000U;
 }
 
-// y[r] = a b[r] for four rows.
-inline void dot_four(const float* a, Rows<const float> b, float* y, int64_t count) {
-    Vec sums[4] = {zero(), zero(), zero(), zero()};
-    const auto step = [&](int64_t i, auto... rest) {
-        const Vec x = load(a + i, rest...);
-        for (int r = 0; r < 4; ++r) sums[r] = fma(x, load(b[r] + i, rest...), sums[r]);
-    };
-    int64_t i = 0;
-    for (; i + width <= count; i += width) step(i);
-    if (i < count) step(i, count - i);
-    store_sums(y, sums[0], sums[1], sums[2], sums[3]);
-}
-
 // Sum of f over a row.
 template <class F>
 inline float sum_over(const float* x, int64_t count, F f) {

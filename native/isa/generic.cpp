@@ -61,36 +61,43 @@ void quantise(const Quantise& p, Span tokens, int8_t*) {
             }
             const float scale = !finite ? NAN : used ? peak / 127.0F : 0;
             p.out.scales[g * p.out.tokens + t] = scale;
-            p.out.sums[g * p.out.tokens + t] = scale * static_cast<float>(sum);
+            p.out.balances[g * p.out.tokens + t] = -128 * sum;
         }
     }
 }
 
-// The code of one row and column of a panel.
-int code(const PackedMatrix& w, const uint8_t* panel, int64_t row, int64_t col) {
+// The int8 value of one row and column of a panel.
+int value(const PackedMatrix& w, int64_t panel, int64_t row, int64_t col) {
+    const uint8_t* codes = w.codes + panel * w.panel_bytes();
     const int64_t quad = col / 4, place = row * 4 + col % 4;
-    if (w.bits == 8) return panel[quad * 64 + place];
-    return panel[quad / 2 * 64 + place] >> (quad % 2 * 4) & 15;
+    if (w.bits == 8) return codes[quad * 64 + place] - 128;
+    const int nibble = codes[quad / 2 * 64 + place] >> (quad % 2 * 4) & 15;
+    const int step = w.steps[(panel * (w.padded_cols() / step_cols) + col / step_cols) * panel_rows + row];
+    return static_cast<int8_t>(((step >> 4) + 1) * (nibble - (step & 15)));
 }
 
-void linear_packed(const PackedProduct& p, Span panels) {
+int64_t packed_scratch(const PackedProduct&) { return 0; }
+
+void linear_packed(const PackedProduct& p, Span panels, void*) {
     const PackedMatrix& w = p.weight;
     const int64_t cols = w.padded_cols();
     for (int64_t n = panels.begin * panel_rows; n < panels.end * panel_rows && n < w.rows; ++n) {
         const int64_t panel = n / panel_rows, row = n % panel_rows;
-        const uint8_t* codes = w.codes + panel * w.panel_bytes();
         for (int64_t t = 0; t < p.x.tokens; ++t) {
-            double sum = p.bias != nullptr ? p.bias[n] : 0;
+            double sum = 0;
             for (int64_t g = 0; g < w.groups(); ++g) {
-                int64_t dot = 0;
-                for (int64_t k = g * w.group; k < (g + 1) * w.group; ++k)
-                    dot += code(w, codes, row, k) * p.x.codes[t * cols + k];
+                int64_t dot = 0, total = 0;
+                for (int64_t k = g * w.group; k < (g + 1) * w.group; ++k) {
+                    dot += value(w, panel, row, k) * p.x.codes[t * cols + k];
+                    total += p.x.codes[t * cols + k];
+                }
                 const int64_t place = (panel * w.groups() + g) * panel_rows + row;
-                const int64_t of_token = g * p.x.tokens + t;
-                sum += double{p.x.scales[of_token]} * from_f16(w.scales[place]) * static_cast<double>(dot);
-                sum += double{p.x.sums[of_token]} * from_f16(w.offsets[place]);
+                const double step = p.x.scales[g * p.x.tokens + t];
+                sum += step * from_f16(w.scales[place]) * static_cast<double>(dot);
+                if (w.offsets != nullptr)
+                    sum += step * from_f16(w.offsets[place]) * static_cast<double>(total);
             }
-            p.y[t * w.rows + n] = static_cast<float>(sum);
+            p.y[t * w.rows + n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
         }
     }
 }
@@ -200,12 +207,12 @@ void embed_bf16(const uint16_t* row, float* y, int64_t cols) {
 
 void embed_packed(const PackedMatrix& w, int64_t n, float* y) {
     const int64_t panel = n / panel_rows, row = n % panel_rows;
-    const uint8_t* codes = w.codes + panel * w.panel_bytes();
     for (int64_t g = 0; g < w.groups(); ++g) {
         const int64_t place = (panel * w.groups() + g) * panel_rows + row;
-        const float scale = from_f16(w.scales[place]), offset = from_f16(w.offsets[place]);
+        const float scale = from_f16(w.scales[place]);
+        const float offset = w.offsets != nullptr ? from_f16(w.offsets[place]) : 0;
         for (int64_t k = g * w.group; k < (g + 1) * w.group && k < w.cols; ++k)
-            y[k] = scale * static_cast<float>(code(w, codes, row, k)) + offset;
+            y[k] = scale * static_cast<float>(value(w, panel, row, k)) + offset;
     }
 }
 
@@ -226,6 +233,7 @@ void fill(Kernels& k) {
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = tile;
     k.quantise = quantise;
+    k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;

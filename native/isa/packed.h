@@ -6,9 +6,10 @@ namespace galago::GALAGO_ISA {
 
 // Rounds one row to int8 in `codes`; scales and sums of the groups lie `stride` apart.
 inline void quantise_row(
-    const float* x, int64_t cols, int64_t group, int8_t* codes, float* scales, float* sums, int64_t stride
+    const float* x, int64_t cols, int64_t group, int8_t* codes, float* scales, int32_t* balances,
+    int64_t stride
 ) {
-    for (int64_t begin = 0; begin < cols; begin += group, codes += group, scales += stride, sums += stride) {
+    for (int64_t begin = 0; begin < cols; begin += group, codes += group, scales += stride, balances += stride) {
         const int64_t count = cols - begin < group ? cols - begin : group;
         const float* from = x + begin;
         Vec peak = zero();
@@ -34,7 +35,7 @@ inline void quantise_row(
             __builtin_memset(codes, 0, static_cast<size_t>(group));
         }
         *scales = !finite ? __builtin_nanf("") : used ? high / 127.0F : 0.0F;
-        *sums = *scales * static_cast<float>(sum(total));
+        *balances = -128 * sum(total);
     }
 }
 
@@ -48,113 +49,171 @@ inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
         const int64_t beside = out.tokens - start < out.tile ? out.tokens - start : out.tile;
         int8_t* tile = out.codes + start * cols;
         int8_t* row = beside == 1 ? tile : scratch;
-        quantise_row(p.x[t], p.cols, p.group, row, out.scales + t, out.sums + t, out.tokens);
+        quantise_row(p.x[t], p.cols, p.group, row, out.scales + t, out.balances + t, out.tokens);
         if (beside == 1) continue;
         for (int64_t quad = 0; quad < cols / 4; ++quad)
             __builtin_memcpy(tile + (quad * beside + t - start) * 4, row + quad * 4, 4);
     }
 }
 
-// Columns of a panel that are multiplied with all tokens before the next: they should stay in the first-level
-// cache.
-constexpr int64_t packed_block = 1024;
+// Columns of the panels that are multiplied with all tokens before the next: they should stay in the
+// first-level cache, beside a tile of activations.
+constexpr int64_t packed_block = 512;
 
-// Values of a row of y, or of bias, beside a panel; `rows` of its 16 exist.
-inline PanelFloats load_panel(const float* from, int64_t rows) {
-    PanelFloats all;
-    for (int v = 0; v < PanelFloats::vectors; ++v) {
-        const int64_t left = rows - v * Vec::width;
-        all.part[v] = left <= 0            ? zero()
-                      : left >= Vec::width ? load(from + v * Vec::width)
-                                           : load(from + v * Vec::width, left);
-    }
-    return all;
-}
-inline void store_panel(float* to, const PanelFloats& all, int64_t rows) {
-    for (int v = 0; v < PanelFloats::vectors; ++v) {
-        const int64_t left = rows - v * Vec::width;
-        float* part = to + v * Vec::width;
-        if (left >= Vec::width) {
-            store(part, all.part[v]);
-        } else if (left > 0) {
-            store(part, all.part[v], left);
-        }
-    }
+
+// Up to so many tokens, weights come straight from memory once: one panel at a time is one stream.
+constexpr int64_t packed_few = 8;
+
+// What a part of a product works on: bytes of value + 128 of some panels, and the sums of all tokens so far.
+struct PackedWork {
+    const PackedProduct& p;
+    const uint8_t* codes[packed_panels];
+    uint8_t* expanded;
+    float* sums;  // [tokens][panels][16]
+};
+
+inline int64_t columns_at_once(const PackedProduct& p) {
+    const int64_t groups = packed_block / p.weight.group;
+    return groups < 1 || p.x.tokens <= packed_few ? p.weight.group : groups * p.weight.group;
 }
 
-// y += one panel times the `tokens` tokens of a tile, over some groups of columns; the first ones start from
-// the bias.
-template <int bits, int tokens>
-inline void panel_times_tile(const PackedProduct& p, int64_t panel, int64_t start, Span groups) {
+inline int64_t packed_scratch(const PackedProduct& p) {
+    const int64_t codes = p.weight.bits == 8 ? 0 : columns_at_once(p) * panel_rows * packed_panels;
+    return codes + p.x.tokens * packed_panels * panel_rows * static_cast<int64_t>(sizeof(float));
+}
+
+// sums += the panels times the `tokens` tokens of a tile, over the groups of a block.
+template <int panels, int tokens>
+inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t start, Span groups) {
+    const PackedProduct& p = work.p;
     const PackedMatrix& w = p.weight;
-    const int64_t n = panel * panel_rows, first = panel * w.groups() + groups.begin;
-    const int64_t rows = w.rows - n < panel_rows ? w.rows - n : panel_rows;
-    const uint8_t* codes = w.codes + first * w.group * panel_rows * bits / 8;
-    const uint16_t *scales = w.scales + first * panel_rows, *offsets = w.offsets + first * panel_rows;
     const int8_t* x = p.x.codes + start * w.padded_cols() + groups.begin * w.group * tokens;
-    const float* steps = p.x.scales + groups.begin * p.x.tokens + start;
-    const float* sums = p.x.sums + groups.begin * p.x.tokens + start;
-    float* to = p.y + start * w.rows + n;
-
-    PanelFloats y[tokens];
-    for (int t = 0; t < tokens; ++t) {
-        if (groups.begin > 0) {
-            y[t] = load_panel(to + t * w.rows, rows);
-        } else {
-            y[t] = p.bias != nullptr ? load_panel(p.bias + n, rows) : load_panel(nullptr, 0);
+    const uint8_t* codes[panels];
+    for (int i = 0; i < panels; ++i) codes[i] = work.codes[i];
+    float* sums = work.sums + start * panels * panel_rows;
+    for (int64_t g = groups.begin; g < groups.end; ++g, x += w.group * tokens) {
+        const int64_t of_tokens = g * p.x.tokens + start;
+        PanelSums dots[tokens][panels];
+        for (int t = 0; t < tokens; ++t)
+            for (int i = 0; i < panels; ++i) begin(dots[t][i], p.x.balances[of_tokens + t]);
+        add_dots<panels, tokens>(codes, x, w.group / 4, dots);
+        PanelFloats scale[panels];
+        for (int i = 0; i < panels; ++i) {
+            codes[i] += w.group * panel_rows;
+            scale[i] = load_f16(w.scales + ((panel + i) * w.groups() + g) * panel_rows);
         }
-    }
-    for (int64_t g = groups.begin; g < groups.end; ++g) {
-        PanelSums dots[tokens];
-        for (int t = 0; t < tokens; ++t) clear(dots[t]);
-        for (int64_t k = 0; k < w.group; k += 32, codes += 4 * bits * panel_rows, x += 32 * tokens)
-            add_dots<bits, tokens>(codes, x, dots);
-        const PanelFloats scale = load_f16(scales), offset = load_f16(offsets);
         for (int t = 0; t < tokens; ++t) {
-            const PanelFloats dot = to_floats(dots[t]);
-            for (int v = 0; v < PanelFloats::vectors; ++v) {
-                y[t].part[v] = fma(splat(steps[t]), dot.part[v] * scale.part[v], y[t].part[v]);
-                y[t].part[v] = fma(splat(sums[t]), offset.part[v], y[t].part[v]);
+            const Vec step = splat(p.x.scales[of_tokens + t]);
+            for (int i = 0; i < panels; ++i) {
+                const PanelFloats dot = to_floats(dots[t][i]);
+                for (int v = 0; v < PanelFloats::vectors; ++v) {
+                    float* to = sums + (t * panels + i) * panel_rows + v * Vec::width;
+                    const Vec before = g == 0 ? zero() : load(to);
+                    store(to, fma(step, dot.part[v] * scale[i].part[v], before));
+                }
             }
         }
-        scales += panel_rows;
-        offsets += panel_rows;
-        steps += p.x.tokens;
-        sums += p.x.tokens;
+        if (w.offsets == nullptr) continue;
+        for (int i = 0; i < panels; ++i) {
+            const PanelFloats offset = load_f16(w.offsets + ((panel + i) * w.groups() + g) * panel_rows);
+            for (int t = 0; t < tokens; ++t) {
+                const auto total = static_cast<float>(p.x.balances[of_tokens + t]) * (-1.0F / 128);
+                const Vec all = splat(p.x.scales[of_tokens + t] * total);
+                for (int v = 0; v < PanelFloats::vectors; ++v) {
+                    float* to = sums + (t * panels + i) * panel_rows + v * Vec::width;
+                    store(to, fma(all, offset.part[v], load(to)));
+                }
+            }
+        }
     }
-    for (int t = 0; t < tokens; ++t) store_panel(to + t * w.rows, y[t], rows);
 }
 
-template <int bits, int tokens>
-inline void panel_times(const PackedProduct& p, int64_t panel, int64_t start, int64_t count, Span groups) {
+template <int panels, int tokens>
+inline void panels_times(const PackedWork& work, int64_t panel, int64_t start, int64_t count, Span groups) {
     if (count == tokens) {
-        panel_times_tile<bits, tokens>(p, panel, start, groups);
+        panels_times_tile<panels, tokens>(work, panel, start, groups);
     } else if constexpr (tokens > 1) {
-        panel_times<bits, tokens - 1>(p, panel, start, count, groups);
+        panels_times<panels, tokens - 1>(work, panel, start, count, groups);
     }
 }
 
-template <int bits>
-inline void panels_times(const PackedProduct& p, Span panels) {
-    const int64_t groups = p.weight.groups();
-    const int64_t block = packed_block > p.weight.group ? packed_block / p.weight.group : 1;
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        for (int64_t g = 0; g < groups; g += block) {
-            const Span part{g, g + block < groups ? g + block : groups};
-            for (int64_t start = 0; start < p.x.tokens; start += p.x.tile) {
-                const int64_t left = p.x.tokens - start, count = left < p.x.tile ? left : p.x.tile;
-                panel_times<bits, packed_tokens>(p, panel, start, count, part);
+// y = sums + bias for some tokens and one panel of several.
+inline void finish(const PackedProduct& p, int64_t panel, Span tokens, const float* sums, int64_t stride) {
+    const int64_t n = panel * panel_rows;
+    const int64_t rows = p.weight.rows - n < panel_rows ? p.weight.rows - n : panel_rows;
+    for (int64_t v = 0; v < rows; v += Vec::width) {
+        const int64_t left = rows - v;
+        const bool whole = left >= Vec::width;
+        const Vec bias = p.bias == nullptr ? zero() : whole ? load(p.bias + n + v) : load(p.bias + n + v, left);
+        for (int64_t t = tokens.begin; t < tokens.end; ++t) {
+            const Vec sum = load(sums + t * stride + v) + bias;
+            float* to = p.y + t * p.weight.rows + n + v;
+            if (whole) {
+                store(to, sum);
+            } else {
+                store(to, sum, left);
             }
         }
     }
 }
 
-inline void linear_packed(const PackedProduct& p, Span panels) {
-    if (p.weight.bits == 8) {
-        panels_times<8>(p, panels);
-    } else {
-        panels_times<4>(p, panels);
+// Fetches the lines that a row of the result will be written to. Stores end in the order they were made, and
+// one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
+inline void expect(const float* row) {
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + packed_panels * panel_rows - 1, 1);
+}
+
+// Fetches, while one of the tiles is computed, its share of the codes that come after a block.
+inline void fetch_ahead(const uint8_t* block, int64_t bytes, int64_t tile, int64_t tiles) {
+    constexpr int64_t least = 4096;  // bytes that memory delivers in its own latency, and some more
+    const uint8_t* next = block + (bytes < least ? least : bytes);
+    for (int64_t i = bytes * tile / tiles; i < bytes * (tile + 1) / tiles; i += 64) __builtin_prefetch(next + i);
+}
+
+template <int panels>
+inline void multiply_panels(PackedWork& work, int64_t panel) {
+    const PackedProduct& p = work.p;
+    const PackedMatrix& w = p.weight;
+    const int64_t groups = w.groups(), block = columns_at_once(p) / w.group;
+    const int64_t tiles = (p.x.tokens + p.x.tile - 1) / p.x.tile;
+    for (int64_t g = 0; g < groups; g += block) {
+        const Span part{g, g + block < groups ? g + block : groups};
+        const int64_t first = part.begin * w.group, cols = (part.end - part.begin) * w.group;
+        const int64_t bytes = cols * panel_rows * w.bits / 8;
+        const uint8_t* codes[panels];
+        for (int i = 0; i < panels; ++i) {
+            codes[i] = w.codes + (panel + i) * w.panel_bytes() + first * panel_rows * w.bits / 8;
+            work.codes[i] = codes[i];
+            if (w.bits == 8) continue;
+            uint8_t* to = work.expanded + i * columns_at_once(p) * panel_rows;
+            const int64_t steps = (panel + i) * (w.padded_cols() / step_cols) + first / step_cols;
+            expand(codes[i], w.steps + steps * panel_rows, cols / step_cols, to);
+            work.codes[i] = to;
+        }
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+            const int64_t start = tile * p.x.tile, left = p.x.tokens - start;
+            const Span tokens{start, left < p.x.tile ? p.x.tokens : start + p.x.tile};
+            for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
+            if (part.end == groups)
+                for (int64_t t = tokens.begin; t < tokens.end; ++t) expect(p.y + t * w.rows + panel * panel_rows);
+            panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);
+            if (part.end < groups) continue;
+            for (int i = 0; i < panels; ++i)
+                finish(p, panel + i, tokens, work.sums + i * panel_rows, panels * panel_rows);
+        }
     }
+}
+
+inline void linear_packed(const PackedProduct& p, Span panels, void* scratch) {
+    auto* expanded = static_cast<uint8_t*>(scratch);
+    const int64_t codes = p.weight.bits == 8 ? 0 : columns_at_once(p) * panel_rows * packed_panels;
+    PackedWork work{p, {}, expanded, reinterpret_cast<float*>(expanded + codes)};
+    int64_t panel = panels.begin;
+    if (p.x.tokens > packed_few)
+        for (; panel + packed_panels <= panels.end; panel += packed_panels)
+            multiply_panels<packed_panels>(work, panel);
+    for (; panel < panels.end; ++panel) multiply_panels<1>(work, panel);
 }
 
 }  // namespace galago::GALAGO_ISA

@@ -15,7 +15,7 @@ struct Vec {
 // Register tiles: rows times vectors of sums, with room for their factors.
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
-constexpr int packed_tokens = 3;                // tokens beside one panel
+constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
 
 inline __m256i first(int64_t n) {
     alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -65,11 +65,6 @@ inline float sum(Vec a) {
 inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
     const __m256 pairs = _mm256_hadd_ps(_mm256_hadd_ps(a.v, b.v), _mm256_hadd_ps(c.v, d.v));
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
-}
-inline float largest(Vec a) {
-    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
-    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
 // a 2^n for an integral n of at most 252; what is too small becomes denormal or 0, what is too large
@@ -144,7 +139,7 @@ inline PanelFloats load_f16(const uint16_t* p) {
 struct PanelSums {
     __m256i low, high;
 };
-inline void clear(PanelSums& s) { s.low = s.high = _mm256_setzero_si256(); }
+inline void begin(PanelSums& s, int32_t) { s.low = s.high = _mm256_setzero_si256(); }
 inline PanelFloats to_floats(PanelSums s) {
     return {{{_mm256_cvtepi32_ps(s.low)}, {_mm256_cvtepi32_ps(s.high)}}};
 }
@@ -157,63 +152,58 @@ inline __m256i four_of(const int8_t* p) {
 inline __m256i load_codes(const uint8_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
+inline void store_codes(uint8_t* p, __m256i codes) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), codes);
+}
 
-// Codes below 16: a pair of products is at most 2 * 15 * 127 and the 8 pairs of 32 columns at most 30,480, so
-// that 16 bits hold them.
-template <int tokens>
-inline void add_dots_of_nibbles(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
-    const __m256i mask = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-    for (int half = 0; half < 2; ++half) {
-        __m256i pairs[tokens];
-        for (int t = 0; t < tokens; ++t) pairs[t] = _mm256_setzero_si256();
-        for (int pair = 0; pair < 4; ++pair) {
-            const __m256i both = load_codes(codes + pair * 64 + half * 32);
-            const __m256i even = _mm256_and_si256(both, mask);
-            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
-            for (int t = 0; t < tokens; ++t) {
-                const __m256i a = four_of(x + (2 * pair * tokens + t) * 4);
-                const __m256i b = four_of(x + ((2 * pair + 1) * tokens + t) * 4);
-                pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(even, a));
-                pairs[t] = _mm256_add_epi16(pairs[t], _mm256_maddubs_epi16(odd, b));
-            }
-        }
+// sums[t][0] += the values of the panel times the activations of token t, which start at x + 4 t, a quad each
+// 4 `tokens`. Signs move from the weights to the activations: a pair of products is at most 2 * 128 * 127,
+// which 16 bits hold.
+template <int panels, int tokens>
+inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads, PanelSums (*sums)[panels]) {
+    static_assert(panels == 1, "there are registers for one panel");
+    const __m256i bias = _mm256_set1_epi8(-128), ones = _mm256_set1_epi16(1);
+    for (int64_t quad = 0; quad < quads; ++quad) {
+        const __m256i low = _mm256_xor_si256(load_codes(codes[0] + quad * 64), bias);
+        const __m256i high = _mm256_xor_si256(load_codes(codes[0] + quad * 64 + 32), bias);
+        const __m256i low_size = _mm256_abs_epi8(low), high_size = _mm256_abs_epi8(high);
         for (int t = 0; t < tokens; ++t) {
-            __m256i& target = half == 0 ? sums[t].low : sums[t].high;
-            target = _mm256_add_epi32(target, _mm256_madd_epi16(pairs[t], ones));
+            const __m256i four = four_of(x + (quad * tokens + t) * 4);
+            const __m256i a = _mm256_maddubs_epi16(low_size, _mm256_sign_epi8(four, low));
+            const __m256i b = _mm256_maddubs_epi16(high_size, _mm256_sign_epi8(four, high));
+            sums[t][0].low = _mm256_add_epi32(sums[t][0].low, _mm256_madd_epi16(a, ones));
+            sums[t][0].high = _mm256_add_epi32(sums[t][0].high, _mm256_madd_epi16(b, ones));
         }
     }
 }
 
-// Codes up to 255: a pair of products may exceed 16 bits, so both factors are widened first. Bytes 0 and 2 of
-// a quad make one pair of 16-bit factors, bytes 1 and 3 the other.
-template <int tokens>
-inline void add_dots_of_bytes(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
-    const __m256i low_byte = _mm256_set1_epi16(255);
-    for (int quad = 0; quad < 8; ++quad) {
-        const __m256i w0 = load_codes(codes + quad * 64), w1 = load_codes(codes + quad * 64 + 32);
-        const __m256i even0 = _mm256_and_si256(w0, low_byte), odd0 = _mm256_srli_epi16(w0, 8);
-        const __m256i even1 = _mm256_and_si256(w1, low_byte), odd1 = _mm256_srli_epi16(w1, 8);
-        for (int t = 0; t < tokens; ++t) {
-            const __m256i a = four_of(x + (quad * tokens + t) * 4);
-            const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8), odd = _mm256_srai_epi16(a, 8);
-            const __m256i low =
-                _mm256_add_epi32(_mm256_madd_epi16(even0, even), _mm256_madd_epi16(odd0, odd));
-            const __m256i high =
-                _mm256_add_epi32(_mm256_madd_epi16(even1, even), _mm256_madd_epi16(odd1, odd));
-            sums[t].low = _mm256_add_epi32(sums[t].low, low);
-            sums[t].high = _mm256_add_epi32(sums[t].high, high);
+// Nibbles of 32 columns times `count` -> bytes of value + 128: multiplier * nibble + (128 - multiplier *
+// zero). A product is at most 240, so one 16-bit multiplication serves two bytes.
+inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, uint8_t* to) {
+    const __m256i low = _mm256_set1_epi8(15);
+    const __m256i first_bytes = _mm256_set_epi32(
+        0x0c0c0c0c, 0x08080808, 0x04040404, 0, 0x0c0c0c0c, 0x08080808, 0x04040404, 0
+    );
+    const __m256i first_pairs = _mm256_set_epi32(
+        0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100, 0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100
+    );
+    for (int64_t i = 0; i < 2 * count; ++i) {  // 8 of 16 rows at a time
+        const uint8_t* from = codes + i / 2 * 256 + i % 2 * 32;
+        uint8_t* target = to + i / 2 * 512 + i % 2 * 32;
+        const __m256i step =
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(steps + i * 8)));
+        const __m256i zero = _mm256_and_si256(step, low);
+        const __m256i by = _mm256_add_epi32(_mm256_srli_epi32(step, 4), _mm256_set1_epi32(1));
+        const __m256i base = _mm256_sub_epi32(_mm256_set1_epi32(128), _mm256_mullo_epi16(by, zero));
+        const __m256i bases = _mm256_shuffle_epi8(base, first_bytes);
+        const __m256i factors = _mm256_shuffle_epi8(by, first_pairs);
+        for (int j = 0; j < 4; ++j) {
+            const __m256i both = load_codes(from + j * 64);
+            const __m256i even = _mm256_and_si256(both, low);
+            const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+            store_codes(target + j * 128, _mm256_add_epi8(_mm256_mullo_epi16(even, factors), bases));
+            store_codes(target + j * 128 + 64, _mm256_add_epi8(_mm256_mullo_epi16(odd, factors), bases));
         }
-    }
-}
-
-// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4
-// `tokens`.
-template <int bits, int tokens>
-inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
-    if constexpr (bits == 8) {
-        add_dots_of_bytes<tokens>(codes, x, sums);
-    } else {
-        add_dots_of_nibbles<tokens>(codes, x, sums);
     }
 }
 

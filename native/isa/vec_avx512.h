@@ -20,7 +20,7 @@ struct Vec {
 // Register tiles: rows times vectors of sums, with room for their factors.
 constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
-constexpr int packed_tokens = 12;                // tokens beside one panel
+constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -67,7 +67,6 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
         _mm256_hadd_ps(_mm256_hadd_ps(halve(a), halve(b)), _mm256_hadd_ps(halve(c), halve(d)));
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
 }
-inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 // a 2^n for an integral n; what is too small becomes denormal or 0, what is too large infinite.
 inline Vec times_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
@@ -134,37 +133,76 @@ inline PanelFloats load_f16(const uint16_t* p) {
 struct PanelSums {
     __m512i v;
 };
-inline void clear(PanelSums& s) { s.v = _mm512_setzero_si512(); }
+inline void begin(PanelSums& s, int32_t balance) { s.v = _mm512_set1_epi32(balance); }
 inline PanelFloats to_floats(PanelSums s) { return {{{_mm512_cvtepi32_ps(s.v)}}}; }
 
-// sums += codes times the four activations at x, in every row. Written as assembly because GCC 12 makes of
-// the intrinsic a separate broadcast and two register moves, which cost more than the instruction.
-inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
-    struct Quad {
-        int8_t values[4];
-    };
-    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(codes), "m"(*reinterpret_cast<const Quad*>(x)));
+// sums += codes times four activations, in every row. Written as assembly because GCC 12 makes register moves
+// around the intrinsic.
+inline void add_quad(__m512i& sums, __m512i codes, __m512i x) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(codes), "v"(x));
 }
 
-// sums[t] += codes of 32 columns times the activations of token t, which start at x + 4 t, a quad each 4
-// `tokens`.
-template <int bits, int tokens>
-inline void add_dots(const uint8_t* codes, const int8_t* x, PanelSums* sums) {
-    if constexpr (bits == 8) {
-#pragma GCC unroll 8
-        for (int quad = 0; quad < 8; ++quad) {
-            const __m512i w = _mm512_loadu_si512(codes + quad * 64);
-            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, w, x + (quad * tokens + t) * 4);
-        }
-    } else {
-        const __m512i mask = _mm512_set1_epi8(15);
+// sums[t][i] += the bytes of panel i times the activations of token t, which start at x + 4 t, a quad each
+// 4 `tokens`. Less than one tile's sums would wait for each other: then quads go to several in turn.
+template <int panels, int tokens>
+inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads, PanelSums (*sums)[panels]) {
+    constexpr int ways = panels * tokens >= 8 ? 1 : panels * tokens >= 3 ? 2 : 4;
+    __m512i dots[ways][tokens][panels];
+    // Every loop over the sums is unrolled, or they would live in memory.
 #pragma GCC unroll 4
-        for (int pair = 0; pair < 4; ++pair) {
-            const __m512i both = _mm512_loadu_si512(codes + pair * 64);
-            const __m512i even = _mm512_and_si512(both, mask);
-            const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
-            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, even, x + (2 * pair * tokens + t) * 4);
-            for (int t = 0; t < tokens; ++t) add_quad(sums[t].v, odd, x + ((2 * pair + 1) * tokens + t) * 4);
+    for (int way = 0; way < ways; ++way)
+#pragma GCC unroll 16
+        for (int t = 0; t < tokens; ++t)
+#pragma GCC unroll 2
+            for (int i = 0; i < panels; ++i)
+                dots[way][t][i] = way == 0 ? sums[t][i].v : _mm512_setzero_si512();
+    for (int64_t quad = 0; quad < quads; quad += ways) {
+#pragma GCC unroll 4
+        for (int way = 0; way < ways; ++way) {
+            __m512i w[panels];
+#pragma GCC unroll 2
+            for (int i = 0; i < panels; ++i) w[i] = _mm512_loadu_si512(codes[i] + (quad + way) * 64);
+#pragma GCC unroll 16
+            for (int t = 0; t < tokens; ++t) {
+                int four;
+                __builtin_memcpy(&four, x + ((quad + way) * tokens + t) * 4, sizeof four);
+                const __m512i wide = _mm512_set1_epi32(four);
+#pragma GCC unroll 2
+                for (int i = 0; i < panels; ++i) add_quad(dots[way][t][i], w[i], wide);
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < tokens; ++t) {
+#pragma GCC unroll 2
+        for (int i = 0; i < panels; ++i) {
+            sums[t][i].v = dots[0][t][i];
+#pragma GCC unroll 4
+            for (int way = 1; way < ways; ++way)
+                sums[t][i].v = _mm512_add_epi32(sums[t][i].v, dots[way][t][i]);
+        }
+    }
+}
+
+// Nibbles of 32 columns times `count` -> bytes of value + 128: multiplier * nibble + (128 - multiplier *
+// zero). A product is at most 240, so one 16-bit multiplication serves two bytes.
+inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, uint8_t* to) {
+    const __m512i low = _mm512_set1_epi8(15);
+    const __m512i first_bytes = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    const __m512i first_pairs = _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100);
+    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, to += 512) {
+        const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
+        const __m512i zero = _mm512_and_si512(step, low);
+        const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), _mm512_set1_epi32(1));
+        const __m512i base = _mm512_sub_epi32(_mm512_set1_epi32(128), _mm512_mullo_epi16(by, zero));
+        const __m512i bases = _mm512_shuffle_epi8(base, first_bytes);
+        const __m512i factors = _mm512_shuffle_epi8(by, first_pairs);
+        for (int j = 0; j < 4; ++j) {
+            const __m512i both = _mm512_loadu_si512(codes + j * 64);
+            const __m512i even = _mm512_and_si512(both, low);
+            const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
+            _mm512_storeu_si512(to + j * 128, _mm512_add_epi8(_mm512_mullo_epi16(even, factors), bases));
+            _mm512_storeu_si512(to + j * 128 + 64, _mm512_add_epi8(_mm512_mullo_epi16(odd, factors), bases));
         }
     }
 }

@@ -23,6 +23,7 @@ inline void fill_vectorised(Kernels& k) {
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = packed_tokens;
     k.quantise = quantise;
+    k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;

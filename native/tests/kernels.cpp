@@ -104,13 +104,15 @@ void packed_products(const Machines& m) {
     for (const int bits : {4, 8}) {
         for (const int64_t group : {32, 64, 128}) {
             for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}}) {
-                PackedMatrix w{nullptr, nullptr, nullptr, rows, cols, group, bits};
+                PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, group, bits};
                 auto codes = random_bytes(w.panels() * w.panel_bytes());
                 auto scales = random_halves(w.panels() * w.groups() * panel_rows);
+                auto steps = random_bytes(w.panels() * w.padded_cols() / step_cols * panel_rows);
                 auto offsets = random_halves(w.panels() * w.groups() * panel_rows);
                 w.codes = codes.data();
                 w.scales = scales.data();
-                w.offsets = offsets.data();
+                if (bits == 4) w.steps = steps.data();
+                if (rows == 37) w.offsets = offsets.data();
                 for (const int64_t tokens : {0, 1, 2, 13, 40}) {
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {

@@ -1,14 +1,16 @@
 """What the bits of bf16, q8 and q4 weights mean, in numpy: the one definition.
 
-A packed weight is `scale * code + offset` with one scale and one offset for each row and group of columns.
+A packed weight is a matrix of int8 values with one float16 scale for each row and group of columns:
+`scale * value`, and `+ offset` where other tools' weights have one. In q8 the values are stored; in q4 they
+lie on a coarse grid, `multiplier * (nibble - zero)`, with a multiplier and a zero for 32 columns of a row.
 Rows lie in panels of 16 so that a kernel computes 16 outputs from one register. Nothing here multiplies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,15 @@ from galago.errors import UsageError, WeightError
 PANEL: Final = 16
 """Rows of one panel."""
 
+STEP: Final = 32
+"""Columns of a q4 weight that share a multiplier and a zero."""
+
+BIAS: Final = 128
+"""What is added to an int8 value to store it as a byte."""
+
+MULTIPLIERS: Final = 16
+"""A multiplier is 1 .. 16 and a zero 0 .. 15, so that both fit a byte."""
+
 _CHUNK_VALUES: Final = 1 << 20
 """Values packed or unpacked at a time, so that intermediates stay small."""
 
@@ -25,6 +36,10 @@ Bits: TypeAlias = Literal[4, 8]
 F32: TypeAlias = NDArray[np.float32]
 U8: TypeAlias = NDArray[np.uint8]
 F16: TypeAlias = NDArray[np.float16]
+T = TypeVar("T", bound=np.generic)
+
+PARTS: Final = ("codes", "scales", "steps", "offsets")
+"""The arrays of a packed weight, in the order they are stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +70,15 @@ class Bf16Weight:
 class PackedWeight:
     """A matrix [rows, cols] in `bits` bits a value, in the layout the kernels read.
 
-    Rows are padded to 16 and columns to `group`, with scale, offset and code 0:
+    Rows are padded to 16 and columns to `group`, with values of 0:
 
-    - `codes` of 8 bits: uint8 [rows/16, cols/4, 16, 4], 4 consecutive columns of one row together;
+    - `codes` of 8 bits: uint8 [rows/16, cols/4, 16, 4], the value plus 128, 4 consecutive columns of one row
+      together;
     - `codes` of 4 bits: uint8 [rows/16, cols/8, 16, 4], a byte's low nibble belongs to the even, its high
       nibble to the odd group of 4 columns;
-    - `scales`, `offsets`: float16 [rows/16, cols/group, 16].
+    - `steps`, of q4 alone: uint8 [rows/16, cols/32, 16], the low nibble is the zero, the high one the
+      multiplier less 1; value = multiplier * (code - zero), as int8 (whoever packs keeps it in range);
+    - `scales`, and `offsets` unless they are None: float16 [rows/16, cols/group, 16].
 
     The arrays may be read-only memory maps; they are never modified. Raises WeightError when they do not fit
     together.
@@ -72,22 +90,39 @@ class PackedWeight:
     cols: int
     codes: U8
     scales: F16
-    offsets: F16
+    steps: U8 | None = None
+    offsets: F16 | None = None
 
     def __post_init__(self) -> None:
         check_group(self.bits, self.group)
-        panels, groups = -(-self.rows // PANEL), -(-self.cols // self.group)
-        wanted = (
-            ("codes", self.codes, np.uint8, codes_shape(self.rows, self.cols, self.bits, self.group)),
-            ("scales", self.scales, np.float16, (panels, groups, PANEL)),
-            ("offsets", self.offsets, np.float16, (panels, groups, PANEL)),
-        )
-        for name, array, dtype, shape in wanted:
-            if array.dtype != dtype or array.shape != shape:
+        shapes = part_shapes(self.rows, self.cols, self.bits, self.group)
+        for name, (dtype, shape) in shapes.items():
+            array = getattr(self, name)
+            if array is None and name == "offsets":
+                continue
+            if array is None or array.dtype != dtype or array.shape != shape:
+                found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
                 raise WeightError(
                     f"{name} of a q{self.bits} weight [{self.rows}, {self.cols}] in groups of {self.group} "
-                    f"are {np.dtype(dtype)} {list(shape)}, not {array.dtype} {list(array.shape)}"
+                    f"are {np.dtype(dtype)} {list(shape)}, not {found}"
                 )
+        if self.bits == 8 and self.steps is not None:
+            raise WeightError("a q8 weight has no steps")
+
+    @classmethod
+    def of(
+        cls, bits: Bits, group: int, shape: tuple[int, int], parts: Mapping[str, NDArray[Any]]
+    ) -> PackedWeight:
+        """A weight from its parts by name."""
+        codes, scales, steps, offsets = (parts.get(name) for name in PARTS)
+        assert codes is not None, sorted(parts)
+        assert scales is not None, sorted(parts)
+        return cls(bits, group, *shape, codes, scales, steps, offsets)
+
+    @property
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """The arrays that there are, by name, in the order they are stored."""
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,7 +132,7 @@ class PackedWeight:
     @property
     def nbytes(self) -> int:
         """Bytes held, with padding."""
-        return int(self.codes.nbytes + self.scales.nbytes + self.offsets.nbytes)
+        return sum(int(part.nbytes) for part in self.parts.values())
 
 
 Weight: TypeAlias = F32 | Bf16Weight | PackedWeight
@@ -112,10 +147,26 @@ def check_group(bits: int, group: int) -> None:
         raise UsageError(f"a group has 32, 64, 96, ... columns, not {group!r}")
 
 
-def codes_shape(rows: int, cols: int, bits: int, group: int) -> tuple[int, int, int, int]:
-    """Shape of the codes of a weight [rows, cols], with padding."""
-    padded = -(-cols // group) * group
-    return -(-rows // PANEL), padded * bits // 32, PANEL, 4
+def default_group(cols: int) -> int:
+    """Columns that share a scale unless asked otherwise; few in short rows, so that little is padded."""
+    return 128 if cols >= 1024 else 32  # LOG 2026-11-25
+
+
+def part_shapes(
+    rows: int, cols: int, bits: int, group: int
+) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """Type and shape of every part of a weight [rows, cols], with padding; `offsets` may be left out."""
+    panels, groups = -(-rows // PANEL), -(-cols // group)
+    columns = groups * group
+    shapes: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+        "codes": (np.uint8, (panels, columns * bits // 32, PANEL, 4)),
+        "scales": (np.float16, (panels, groups, PANEL)),
+        "steps": (np.uint8, (panels, columns // STEP, PANEL)),
+        "offsets": (np.float16, (panels, groups, PANEL)),
+    }
+    if bits == 8:
+        del shapes["steps"]
+    return shapes
 
 
 def to_bf16(dense: F32) -> Bf16Weight:
@@ -131,53 +182,73 @@ def from_bf16(bits: NDArray[np.uint16]) -> F32:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def pack(dense: F32, bits: Bits, group: int = 32) -> PackedWeight:
-    """dense [N, K] float32 -> packed in `bits` bits, `group` columns sharing a scale and an offset.
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] float32 -> packed in `bits` bits, `group` columns sharing a scale (None: default_group).
 
-    The error of a value is at most half a step of its group in 8 bits; in 4 bits scale and offset are refined
-    to the least squared error. Raises WeightError for non-finite values and those beyond float16.
+    The error of a value is at most half a step of its group in 8 bits; in 4 bits the grid of every 32 columns
+    is searched for the least squared error. Raises WeightError for non-finite values and those beyond
+    float16.
     """
+    rows, cols = dense.shape if dense.ndim == 2 else (0, 0)
+    group = default_group(cols) if group is None else group
     check_group(bits, group)
     _check_dense(dense)
-    rows, cols = dense.shape
+    parts = {
+        name: np.zeros(shape, dtype)
+        for name, (dtype, shape) in part_shapes(rows, cols, bits, group).items()
+        if name != "offsets"
+    }
     groups = -(-cols // group)
-    codes = np.zeros(codes_shape(rows, cols, bits, group), np.uint8)
-    scales = np.zeros((codes.shape[0], groups, PANEL), np.float16)
-    offsets = np.zeros_like(scales)
-    for panels in _chunks(codes.shape[0] if groups else 0, groups * group):
-        part = np.zeros(((panels.stop - panels.start) * PANEL, groups * group), np.float32)
+    for panels in _chunks(len(parts["codes"]) if groups else 0, groups * group):
+        padded = np.zeros(((panels.stop - panels.start) * PANEL, groups * group), np.float32)
         source = dense[panels.start * PANEL : panels.stop * PANEL]
-        part[: len(source), :cols] = source
-        values, scale, offset = _quantise(part.reshape(len(part), groups, group), bits)
-        codes[panels] = _to_panels(values.reshape(part.shape), bits)
-        scales[panels] = scale.reshape(-1, PANEL, groups).transpose(0, 2, 1)
-        offsets[panels] = offset.reshape(-1, PANEL, groups).transpose(0, 2, 1)
-    return PackedWeight(bits, group, rows, cols, codes, scales, offsets)
+        padded[: len(source), :cols] = source
+        values = padded.reshape(len(padded), groups, group)
+        scale = _scale(values)
+        if bits == 8:
+            codes = (np.rint(_over(values, scale[..., None])) + BIAS).astype(np.uint8)
+        else:
+            codes, steps = _to_grid(values.reshape(*scale.shape, -1, STEP), scale)
+            parts["steps"][panels] = _by_panel(steps.reshape(len(padded), -1))
+        parts["codes"][panels] = _to_panels(codes.reshape(padded.shape), bits)
+        parts["scales"][panels] = _by_panel(scale)
+    return PackedWeight.of(bits, group, (rows, cols), parts)
 
 
 def unpack(weight: PackedWeight) -> F32:
     """The float32 matrix [rows, cols] that `weight` means."""
     dense = np.empty(weight.shape, np.float32)
     for panels in _chunks(len(weight.codes) if weight.cols else 0, weight.cols):
-        codes, scales, offsets = unpack_parts(weight, panels)
-        values = codes.astype(np.float32) * scales[..., None] + offsets[..., None]  # [16 P, groups, group]
+        values, scales, offsets = unpack_parts(weight, panels)
+        wide = values.astype(np.float32) * scales[..., None]  # [16 P, groups, group]
+        if offsets is not None:
+            wide += offsets[..., None]
         target = dense[panels.start * PANEL : panels.stop * PANEL]
-        target[...] = values.reshape(len(codes), codes[0].size)[: len(target), : weight.cols]
+        target[...] = wide.reshape(len(values), values[0].size)[: len(target), : weight.cols]
     return dense
 
 
-def unpack_parts(weight: PackedWeight, panels: slice = slice(None)) -> tuple[U8, F32, F32]:
-    """Codes uint8 [16 P, groups, group], scales and offsets float32 [16 P, groups] of P panels, padded."""
+def unpack_parts(
+    weight: PackedWeight, panels: slice = slice(None)
+) -> tuple[NDArray[np.int8], F32, F32 | None]:
+    """Values int8 [16 P, groups, group], scales and offsets float32 [16 P, groups] of P panels, padded."""
     codes = weight.codes[panels]
     if weight.bits == 4:
         codes = np.stack((codes & 15, codes >> 4), axis=2)  # [P, cols/8, 2, 16, 4]
     rows, groups = len(codes) * PANEL, weight.scales.shape[1]
     quads = codes.reshape(len(codes), groups * weight.group // 4, PANEL, 4)
-    scales, offsets = (
-        part[panels].astype(np.float32).transpose(0, 2, 1).reshape(rows, groups)
-        for part in (weight.scales, weight.offsets)
+    values = quads.transpose(0, 2, 1, 3).reshape(rows, -1)
+    if weight.steps is None:
+        values = values - np.uint8(BIAS)
+    else:
+        steps = _by_row(weight.steps[panels])[..., None]  # [16 P, cols/32, 1]
+        values = ((steps >> 4) + np.uint8(1)) * (values.reshape(*steps.shape[:2], STEP) - (steps & 15))
+    offsets = None if weight.offsets is None else _by_row(weight.offsets[panels]).astype(np.float32)
+    return (
+        values.view(np.int8).reshape(rows, groups, weight.group),
+        _by_row(weight.scales[panels]).astype(np.float32),
+        offsets,
     )
-    return quads.transpose(0, 2, 1, 3).reshape(rows, groups, weight.group), scales, offsets
 
 
 def take_rows(weight: Weight, ids: NDArray[np.integer]) -> F32:
@@ -190,15 +261,8 @@ def take_rows(weight: Weight, ids: NDArray[np.integer]) -> F32:
     if len(ids) == 0:
         return np.empty((0, weight.cols), np.float32)
     panels, places = np.unique(ids // PANEL, return_inverse=True)
-    part = PackedWeight(
-        weight.bits,
-        weight.group,
-        len(panels) * PANEL,
-        weight.cols,
-        weight.codes[panels],
-        weight.scales[panels],
-        weight.offsets[panels],
-    )
+    parts = {name: array[panels] for name, array in weight.parts.items()}
+    part = PackedWeight.of(weight.bits, weight.group, (len(panels) * PANEL, weight.cols), parts)
     taken: F32 = unpack(part)[places * PANEL + ids % PANEL]
     return taken
 
@@ -224,68 +288,61 @@ def _chunks(panels: int, cols: int) -> Iterator[slice]:
         yield slice(start, min(start + step, panels))
 
 
-def _quantise(values: F32, bits: Bits) -> tuple[U8, F16, F16]:
-    """Values [N, groups, group] -> codes of that shape, scales and offsets [N, groups]."""
-    levels = 2**bits - 1
-    low, high = values.min(axis=-1), values.max(axis=-1)
-    offset = _to_f16(low, -np.inf)
-    scale = _to_f16((high - offset.astype(np.float32)) / levels, np.inf)
-    codes = _nearest(values, scale, offset, levels)
-    if bits == 8:
-        return codes.astype(np.uint8), scale, offset
-    better_scale, better_offset = _least_squares(values, codes)
-    better_codes = _nearest(values, better_scale, better_offset, levels)
-    gain = _squared_error(values, codes, scale, offset) - _squared_error(
-        values, better_codes, better_scale, better_offset
-    )
-    wins = gain > 0
-    codes = np.where(wins[..., None], better_codes, codes)
-    return codes.astype(np.uint8), np.where(wins, better_scale, scale), np.where(wins, better_offset, offset)
-
-
-def _to_f16(values: F32, towards: float) -> F16:
-    """Round to float16 in one direction, so that the range from offset to the last code covers the group."""
+def _scale(values: F32) -> F16:
+    """Values [N, groups, group] -> the least scales [N, groups] with which 127 reaches every magnitude."""
+    peak = np.abs(values).max(axis=-1, initial=0) / np.float32(127)
     with np.errstate(over="ignore"):
-        halves = values.astype(np.float16)
+        halves: F16 = peak.astype(np.float16)
+        halves = np.where(halves.astype(np.float32) < peak, np.nextafter(halves, np.float16(np.inf)), halves)
     if not np.isfinite(halves).all():
         raise WeightError(f"a weight of {np.abs(values).max():.3g} is beyond the range of float16")
-    back = halves.astype(np.float32)
-    missed = back > values if towards < 0 else back < values
-    return np.where(missed, np.nextafter(halves, np.float16(towards)), halves)
+    return halves
 
 
-def _nearest(values: F32, scale: F16, offset: F16, levels: int) -> F32:
+def _to_grid(values: F32, scale: F16) -> tuple[U8, U8]:
+    """Values [N, groups, n, 32] and scales [N, groups] -> nibbles of that shape and steps [N, groups, n].
+
+    A grid that covers the 32 columns errs evenly; narrower ones clip a little and are finer elsewhere. All
+    multipliers from the covering one down to 3/4 of it are tried.
+    """
+    units = _over(values, scale[..., None, None])
+    low, high = units.min(axis=-1).clip(max=0), units.max(axis=-1).clip(min=0)
+    widest = np.clip(np.ceil((high - low) / 15), 1, MULTIPLIERS)
+    best = np.full(low.shape, np.inf, np.float32)
+    codes, steps = np.zeros(units.shape, np.uint8), np.zeros(low.shape, np.uint8)
+    for narrower in range(5):
+        multiplier = np.maximum(widest - narrower, 1)
+        zero = np.clip(np.rint(7.5 - (high + low) / (2 * multiplier)), 0, 15)
+        least = np.maximum(-zero, -np.floor(BIAS / multiplier))[..., None]
+        most = np.minimum(15 - zero, np.floor((BIAS - 1) / multiplier))[..., None]
+        levels = np.clip(np.rint(units / multiplier[..., None]), least, most)
+        error = levels * multiplier[..., None]
+        error -= units
+        squares = np.einsum("...k,...k->...", error, error)
+        wins = squares < best
+        best = np.where(wins, squares, best)
+        codes = np.where(wins[..., None], (levels + zero[..., None]).astype(np.uint8), codes)
+        steps = np.where(wins, (16 * (multiplier - 1) + zero).astype(np.uint8), steps)
+    return codes, steps
+
+
+def _over(values: F32, scale: F16) -> F32:
+    """Values / scale, and 0 where the scale is 0."""
     step = scale.astype(np.float32)
-    inverse = np.divide(np.float32(1), step, out=np.zeros_like(step), where=step != 0)
-    codes = values - offset.astype(np.float32)[..., None]
-    codes *= inverse[..., None]
-    np.rint(codes, out=codes)
-    return np.clip(codes, 0, levels, out=codes)
+    inverse: F32 = np.divide(np.float32(1), step, out=np.zeros_like(step), where=step != 0)
+    return values * inverse
 
 
-def _least_squares(values: F32, codes: F32) -> tuple[F16, F16]:
-    """The scale and offset that fit values = scale * codes + offset best; scale 0 for constant codes."""
-    mean_code, mean_value = codes.mean(axis=-1), values.mean(axis=-1)
-    centred = codes - mean_code[..., None]
-    spread, together = _dot(centred, centred), _dot(centred, values)
-    scale = np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
-    halves = scale.astype(np.float16)
-    with np.errstate(over="ignore", invalid="ignore"):
-        offset = (mean_value - halves.astype(np.float32) * mean_code).astype(np.float16)
-    return halves, offset
+def _by_panel(rows: NDArray[T]) -> NDArray[T]:
+    """[16 P, n] -> [P, n, 16]."""
+    panels: NDArray[T] = rows.reshape(-1, PANEL, rows.shape[1]).transpose(0, 2, 1)
+    return panels
 
 
-def _squared_error(values: F32, codes: F32, scale: F16, offset: F16) -> F32:
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = codes * scale.astype(np.float32)[..., None]
-        error += offset.astype(np.float32)[..., None]
-        error -= values
-        return _dot(error, error)
-
-
-def _dot(a: F32, b: F32) -> F32:
-    sums: F32 = np.einsum("...k,...k->...", a, b)
-    return sums
+def _by_row(panels: NDArray[T]) -> NDArray[T]:
+    """[P, n, 16] -> [16 P, n]."""
+    rows: NDArray[T] = panels.transpose(0, 2, 1).reshape(len(panels) * PANEL, panels.shape[1])
+    return rows
 
 
 def _to_panels(codes: U8, bits: Bits) -> U8:

@@ -13,6 +13,8 @@ from galago.errors import UsageError
 
 FinishReason = Literal["stop", "length", "garbage", "cancelled"]
 Weights = Literal["f32", "bf16", "q8", "q4"]
+MOST_DRAFTED = 32
+"""Tokens that may be guessed ahead at a time."""
 Grid = tuple[int, int, int]
 """Patches of one image or video: (temporal, rows, columns), before merging."""
 
@@ -43,6 +45,8 @@ class SamplingParams:
     min_p: float | None = None
     repetition_penalty: float | None = None
     seed: int = 0
+    draft_tokens: int = 0
+    """Tokens guessed ahead from what was said before, and computed with the next one: changes no token."""
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,6 +58,7 @@ class SamplingParams:
             ("top_p", self.top_p is None or 0 < self.top_p <= 1, "above 0, at most 1"),
             ("min_p", self.min_p is None or 0 <= self.min_p <= 1, "between 0 and 1"),
             ("repetition_penalty", self.repetition_penalty is None or self.repetition_penalty > 0, "above 0"),
+            ("draft_tokens", 0 <= self.draft_tokens <= MOST_DRAFTED, f"between 0 and {MOST_DRAFTED}"),
             ("seed", self.seed >= 0, "0 or more"),
             ("stop", all(self.stop), "non-empty strings"),
         )

@@ -106,6 +106,26 @@ def test_stats_go_to_stderr(run, tiny, picture):
         assert word in err
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("caption PICTURE", "a dial"),
+        ("find PICTURE dial", "[]"),
+        ("read PICTURE", "5 bar"),
+        ("extract PICTURE --fields a", '{"a": "b"}'),
+    ],
+)
+def test_every_verb_shows_stats_on_stderr(run, monkeypatch, tiny, picture, words, text):
+    answer = galago.Answer(text, "tiny", "stop", timings=galago.Timings(first_token_s=0.25))
+    monkeypatch.setattr("galago.engine.engine.Engine.answer", lambda *_: [answer])
+    line = [*(picture if word == "PICTURE" else word for word in words.split()), "-m", tiny]
+    _, plain, quiet = run(*line)
+    code, out, err = run(*line, "--stats")
+    assert (code, out) == (0, plain)
+    assert "first token" not in quiet
+    assert "first token" in err
+
+
 def test_constraints_hold(run, tiny, picture, tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}')

@@ -40,16 +40,17 @@ def test_a_model_beside_itself_has_no_distortion(checkpoint, tmp_path):
 
 
 def test_the_error_of_packed_weights_is_that_of_rounding(checkpoint, tmp_path):
-    # 32 normal values span 4.1 deviations; uniform rounding to 255 (15) steps errs by a step / sqrt(12)
-    for weights, steps, least in (("q8", 255, 0.9), ("q4", 15, 0.85)):  # q4 is refined to the least square
+    # Of 32 normal values the largest has 2.33 deviations, which 127 steps reach; in q4 15 steps go from the
+    # least to the largest, which are 4.1 apart. Uniform rounding errs by a step / sqrt(12).
+    for weights, step, least in (("q8", 2.33 / 127, 0.9), ("q4", 4.1 / 15, 0.85)):  # q4 has its grid searched
         convert(checkpoint("qwen2_5_vl"), tmp_path / weights, weights=weights)
         report = measure_distortion(
             checkpoint("qwen2_5_vl"), tmp_path / weights, PICTURES[:1], questions=[QUESTION], max_tokens=2
         )
-        expected = 4.1 / steps / math.sqrt(12)
+        expected = step / math.sqrt(12)
         errors = [layer.error for layer in report.layers if layer.name.startswith("language.blocks")]
         assert len(errors) == 4
-        assert all(least * expected < error < 1.05 * expected for error in errors)
+        assert all(least * expected < error < 1.1 * expected for error in errors)
         assert 0 < report.features < 1
 
 

@@ -16,6 +16,7 @@ from cases import picture
 from galago import Model, SchemaError
 from galago.engine.engine import Engine
 from galago.engine.grammar import Constraint
+from galago.engine.kv import held_bytes
 from galago.kernels.context import current, using
 from gated import PATIENCE_S, gated
 
@@ -97,7 +98,7 @@ def test_closing_a_stream_frees_its_work_within_a_step(loaded):
     assert list(stream) == []
     assert len(network.steps.passed) == 2
     assert model.engine._batch.jobs == []
-    assert model.engine._batch.kv_bytes == 0
+    assert model.engine._batch.caches == []
 
 
 def test_a_stream_that_nobody_holds_is_cancelled(loaded):
@@ -153,6 +154,22 @@ def test_the_prompt_of_a_picture_is_fed_once_for_questions_that_come_together(lo
     assert computed[0] == usages[0].prompt_tokens
     assert all(count < 16 + usages[0].prompt_tokens - usages[0].image_tokens for count in computed[1:])
     assert sum(network.steps.passed) == sum(computed) + 8  # and a row for the second token of each
+
+
+def test_questions_about_a_large_picture_share_its_keys_and_answer_as_alone(loaded):
+    image, questions = picture(500, 500, 3), [f"Question {n}?" for n in range(4)]
+    model, network = gated(loaded, steps=True)
+    streams = [model.stream(asking(image, question), **exactly(12)) for question in questions]
+    network.steps.wait()
+    while len(model.engine._batch.caches) < 4:
+        network.steps.let()
+    caches = model.engine._batch.caches
+    assert caches[0].trunk is not None
+    assert {id(cache.trunk) for cache in caches} == {id(caches[0].trunk)}
+    assert held_bytes(caches) < 2 * caches[0].trunk.nbytes
+    network.steps.open()
+    for question, stream in zip(questions, streams, strict=True):
+        assert stream.answer.text == fresh(loaded).ask(image, question, **exactly(12)).text
 
 
 def test_small_pictures_that_wait_are_encoded_together_and_alike(loaded):

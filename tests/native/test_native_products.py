@@ -1,5 +1,7 @@
 """Products and embeddings: every weight, instruction set and awkward shape against the numpy definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,23 @@ def test_dense_products(random, agrees, kind, shape, tokens):
 def test_packed_products(random, agrees, form, shape, tokens):
     weight, x, bias = packing.pack(random(*shape), *form), random(tokens, shape[1]), random(shape[0])
     agrees(lambda: kernels.linear(x, weight, bias), terms=shape[1])
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_offsets_are_added(random, agrees, bits, tokens):
+    weight, x = packing.pack(random(50, 300), bits), random(tokens, 300) + 1
+    moved = replace(weight, offsets=random(*weight.scales.shape).astype(np.float16))
+    agrees(lambda: kernels.linear(x, moved), terms=300)
+
+
+@pytest.mark.parametrize("tokens", [3, 30])
+def test_steps_beyond_the_range_of_int8_wrap_as_in_the_definition(random, agrees, tokens):
+    weight = packing.pack(random(20, 128), 4)
+    steps = np.arange(weight.steps.size, dtype=np.uint8).reshape(weight.steps.shape) * np.uint8(37)
+    codes = np.random.default_rng(5).integers(0, 256, weight.codes.shape, np.uint8)
+    x = random(tokens, 128)
+    agrees(lambda: kernels.linear(x, replace(weight, codes=codes, steps=steps)), terms=128)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -70,13 +89,13 @@ def test_a_nan_spoils_its_token_and_no_other(random, kind):
     assert np.isfinite(np.delete(got, 4, axis=0)).all()
 
 
-@pytest.mark.parametrize(("bits", "tolerance"), [(8, 0.02), (4, 0.12)])
+@pytest.mark.parametrize(("bits", "group", "tolerance"), [(8, 32, 0.02), (8, 128, 0.035), (4, 128, 0.12)])
 @pytest.mark.parametrize("where", ["weights", "activations"])
-def test_packed_products_stay_close_when_some_channels_are_outliers(random, bits, tolerance, where):
+def test_packed_products_stay_close_when_some_channels_are_outliers(random, bits, group, tolerance, where):
     weight, x = random(64, 512), random(9, 512)
     {"weights": weight, "activations": x}[where][:, ::97] *= 100
     want = x.astype(np.float64) @ weight.T
-    got = kernels.linear(x, packing.pack(weight, bits))
+    got = kernels.linear(x, packing.pack(weight, bits, group))
     assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
 
 

@@ -88,6 +88,16 @@ def test_what_to_find_cannot_spell_special_tokens(older, monkeypatch):
     assert prompt.count(special["<|im_end|>"]) == 2
 
 
+def test_extracting_guesses_ahead_and_reading_does_not(model, monkeypatch):
+    asked = []
+    answer = model.engine.answer
+    monkeypatch.setattr(model.engine, "answer", lambda requests: asked.extend(requests) or answer(requests))
+    model.read(SMALL, max_tokens=1)
+    model.extract(SMALL, SCHEMA)
+    model.extract(SMALL, SCHEMA, draft_tokens=0)
+    assert [request.params.draft_tokens for request in asked] == [0, 2, 0]
+
+
 def test_reading_gives_text_and_lines(model):
     reading = saying(model, "\n TOTAL 3.50 \n\nthank you\n").read(SMALL)
     assert reading == Reading("TOTAL 3.50 \n\nthank you", ("TOTAL 3.50", "thank you"))
@@ -95,6 +105,15 @@ def test_reading_gives_text_and_lines(model):
 
 def test_a_caption_is_a_text(model):
     assert saying(model, "a red circle").caption(SMALL) == "a red circle"
+
+
+def test_a_verb_tells_the_answer_its_result_is_made_of(model):
+    told = []
+    model.close()
+    found = saying(model, "[]").find(SMALL, "a star", on_answer=told.append)
+    (answer,) = told
+    assert (answer.text, answer.boxes) == ("[]", tuple(found))
+    assert answer.timings.encode_s > 0
 
 
 SCHEMA = {

@@ -13,7 +13,7 @@ from galago import kernels, models, nn
 from galago.bench import work
 from galago.kernels import counting, reference
 from galago.models import family
-from galago.packing import PackedWeight, codes_shape
+from galago.packing import PackedWeight, part_shapes
 
 PUBLISHED = {
     "model_type": "qwen2_5_vl", "hidden_size": 2048, "intermediate_size": 11008, "num_attention_heads": 16,
@@ -33,10 +33,10 @@ PUBLISHED = {
 
 def packed(shape, bits, group=64):
     """A packed weight of this shape whose numbers take no memory."""
-    panels, groups = -(-shape[0] // 16), -(-shape[1] // group)
-    codes = np.broadcast_to(np.uint8(0), codes_shape(*shape, bits, group))
-    scales = np.broadcast_to(np.float16(0), (panels, groups, 16))
-    return PackedWeight(bits, group, *shape, codes, scales, scales)
+    shapes = part_shapes(*shape, bits, group)
+    del shapes["offsets"]
+    parts = {name: np.broadcast_to(kind(0), size) for name, (kind, size) in shapes.items()}
+    return PackedWeight.of(bits, group, shape, parts)
 
 
 def counted(values, *, bits=None, size=512, **request):

@@ -13,7 +13,7 @@ import pytest
 from galago import cli
 from galago.cli import app
 from galago.cli.progress import progress_bar
-from galago.cli.settings import argument, flag, option
+from galago.cli.settings import argument, command_line, flag, option
 from galago.errors import GalagoError, GalagoWarning
 
 
@@ -49,6 +49,17 @@ def test_settings_hold_what_the_command_line_says(planted):
     planted(seen.append)
     assert cli.main(["ask", "one", "two", "-s", "3", "--loud"]) == 0
     assert (seen[0].words, seen[0].size, seen[0].loud) == (("one", "two"), 3, True)
+
+
+def test_settings_can_be_told_as_a_command_line(planted):
+    seen = []
+    planted(seen.append)
+    cli.main(["ask", "one", "two words", "-s", "3", "--loud"])
+    cli.main(["ask"])
+    assert [command_line("ask", settings) for settings in seen] == [
+        "galago ask one 'two words' --size 3 --loud",
+        "galago ask",
+    ]
 
 
 def test_a_variable_stands_for_an_option_and_the_option_wins(planted, monkeypatch):

@@ -126,7 +126,7 @@ def test_a_weight_that_is_not_finite_is_named_and_nothing_is_left(tmp_path):
 def test_a_disk_that_is_too_small_is_noticed_before_writing(checkpoint, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(model_folder.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(WeightError, match=r"needs 2\.\d MB, and the disk has 0\.0 MB free"):
+    with pytest.raises(WeightError, match=r"needs \d\.\d MB, and the disk has 0\.0 MB free"):
         convert(checkpoint("qwen2_vl"), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
@@ -175,4 +175,4 @@ def test_the_metadata_name_the_layout(checkpoint, tmp_path):
     convert(checkpoint("qwen2_vl"), tmp_path / "out", weights="q8")
     start = (tmp_path / "out" / "model.safetensors").read_bytes()
     header = json.loads(start[8 : 8 + int.from_bytes(start[:8], "little")])
-    assert header["__metadata__"] == {"galago": "1", "weights": "q8"}
+    assert header["__metadata__"] == {"galago": "2", "weights": "q8"}

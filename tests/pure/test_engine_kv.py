@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from galago import kernels
-from galago.engine.kv import ROUND, BatchCache, KVCache
+from galago.engine.kv import ROUND, WORTH_SHARING, BatchCache, KVCache, held_bytes
 
 LAYERS, HEADS, KV_HEADS, SIZE = 2, 4, 2, 6
 
@@ -84,6 +84,56 @@ def test_bytes_are_those_of_the_tokens_kept():
     assert cache.nbytes == LAYERS * 2 * 5 * KV_HEADS * SIZE * 4
     cache.truncate(2)
     assert cache.nbytes == LAYERS * 2 * 2 * KV_HEADS * SIZE * 4
+
+
+HEAD = WORTH_SHARING + 3
+
+
+def test_sequences_share_a_long_beginning_and_go_their_own_ways():
+    sequences = [[tuple(map(np.copy, layer)) for layer in rows(HEAD + 90, seed=0)] for _ in range(3)]
+    for seed, layers in enumerate(sequences[1:], 1):
+        for layer, other in zip(layers, rows(90, seed), strict=True):
+            for part, rest in zip(layer, other, strict=True):
+                part[HEAD:] = rest
+    caches = [started(sequences[0], HEAD + 5)]
+    caches += [caches[0].fork(HEAD, head=HEAD) for _ in range(2)]
+    want = [feed(KVCache(LAYERS), layers, 0, HEAD + 90) for layers in sequences]
+    for turn in range(HEAD, HEAD + 85):  # one token each in turn, the first five ahead
+        for cache, layers, whole in zip(caches, sequences, want, strict=True):
+            at = len(cache)
+            assert at in (turn, turn + 5)
+            got = feed(cache, layers, at, at + 1)
+            np.testing.assert_allclose(got, whole[:, at : at + 1], rtol=1e-4, atol=1e-5)
+            cache.truncate(at)  # a draft that was wrong: the row is written again
+            again = feed(cache, layers, at, at + 1)
+            np.testing.assert_array_equal(again, got)
+
+
+def test_a_shared_beginning_is_kept_once():
+    first = started(rows(HEAD + 5), HEAD + 5)
+    whole = held_bytes([first])
+    forks = [first.fork(HEAD, head=HEAD) for _ in range(3)]
+    assert held_bytes([first, *forks]) <= whole + 2 * whole * 5 // HEAD
+    assert all(fork.trunk is first.trunk for fork in forks)
+    assert first.fork(HEAD - 4).trunk is None
+    assert first.fork(10).trunk is None
+    assert forks[0].fork(HEAD).trunk is first.trunk
+
+
+def test_a_fork_inside_a_shared_beginning_sees_the_past():
+    layers = rows(HEAD + 5)
+    cache = started(layers, HEAD + 5)
+    cache.fork(HEAD, head=HEAD)
+    want = feed(KVCache(LAYERS), layers, 0, HEAD + 5)
+    for tokens in (7, HEAD, HEAD + 2):
+        got = feed(cache.fork(tokens), layers, tokens, HEAD + 5)
+        np.testing.assert_allclose(got, want[:, tokens:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_short_beginning_is_copied():
+    cache = started(rows(HEAD), HEAD)
+    cache.fork(HEAD, head=WORTH_SHARING - 1)
+    assert cache.trunk is None
 
 
 def test_sequences_side_by_side_meet_only_their_own_past():

@@ -78,6 +78,8 @@ def test_a_misspelt_key_is_told_the_right_one():
 class Held:
     """As much of a cache as a store looks at."""
 
+    trunk = None
+
     def __init__(self, tokens):
         self.tokens = tokens
 

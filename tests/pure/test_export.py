@@ -12,7 +12,7 @@ from galago.compress import convert
 from galago.engine.checkpoint import open_checkpoint
 from galago.errors import ModelNotFoundError, UsageError
 from galago.export import export
-from galago.formats.safetensors import read_metadata
+from galago.formats.safetensors import open_with_metadata
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -85,7 +85,7 @@ def test_an_existing_destination_and_a_missing_source_leave_nothing(checkpoint, 
 
 def test_the_file_says_that_its_tensors_are_in_pytorch_order(checkpoint, tmp_path):
     export(checkpoint("qwen2_vl"), tmp_path / "out")
-    assert read_metadata(tmp_path / "out" / "model.safetensors") == {"format": "pt"}
+    assert open_with_metadata(tmp_path / "out" / "model.safetensors")[1] == {"format": "pt"}
 
 
 def test_progress_ends_at_the_whole(checkpoint, tmp_path):

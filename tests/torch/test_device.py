@@ -119,6 +119,17 @@ def test_a_packed_weight_means_on_torch_what_it_means_in_numpy(bits, rows, cols,
     assert held.nbytes <= weight.nbytes
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_offsets_of_other_tools_weights_count(bits):
+    plain = packing.pack(random(20, 128), bits, 64)
+    offsets = random(*plain.scales.shape).astype(np.float16)
+    weight = packing.PackedWeight.of(bits, 64, plain.shape, {**plain.parts, "offsets": offsets})
+    held = torch_packed.upload(weight, torch.device("cpu"), torch.float32)
+    x = torch.from_numpy(random(2, 128))
+    want = x.numpy() @ packing.unpack(weight).T
+    np.testing.assert_allclose(kernels.linear(x, held).numpy(), want, rtol=1e-4, atol=1e-4)
+
+
 def test_a_packed_weight_is_unpacked_in_blocks(monkeypatch):
     weight = packing.pack(random(130, 64), 4)
     whole = torch_packed.upload(weight, torch.device("cpu"), torch.float32)
@@ -147,6 +158,9 @@ for bits in (4, 8):
     for rows, cols, group, tokens in ((37, 70, 32, 1), (130, 992, 64, 17), (16, 600, 256, 3)):
         rng = np.random.default_rng(0)
         weight = packing.pack(rng.standard_normal((rows, cols), dtype=np.float32), bits, group)
+        if tokens == 3:
+            offsets = rng.standard_normal(weight.scales.shape).astype(np.float16)
+            weight = packing.PackedWeight.of(bits, group, weight.shape, {**weight.parts, "offsets": offsets})
         held = torch_packed.upload(weight, torch.device("cpu"), torch.float32)
         x = rng.standard_normal((tokens, cols), dtype=np.float32)
         want = x @ packing.unpack(weight).T

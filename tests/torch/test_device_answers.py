@@ -146,7 +146,7 @@ def test_a_stream_that_is_closed_gives_its_pages_back(model):
     next(stream)
     stream.close()
     assert stream.answer.finish_reason == "cancelled"
-    assert model.engine._batch.kv_bytes == 0
+    assert model.engine._batch.jobs == []
 
 
 def test_numbers_that_are_not_finite_are_garbage_and_spoil_nothing(checkpoint, tmp_path):

@@ -14,7 +14,7 @@
 """
 
 from galago.bench.ceilings import Ceilings, Rates, ceilings
-from galago.bench.measure import measure
+from galago.bench.measurement import measure
 from galago.bench.record import Plan, Record, Spread
 
 __all__ = ["Ceilings", "Plan", "Rates", "Record", "Spread", "ceilings", "measure"]

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 from galago import device, kernels
 from galago.errors import GalagoError
+from galago.kernels.context import current
 
 READ_BYTES = 1 << 30
 """Far beyond any cache of today (an L3 of 260 MB was met)."""
@@ -47,13 +48,15 @@ class Ceilings:
         return json.dumps(asdict(self))
 
 
-def ceilings(threads: int | None = None) -> Ceilings:
+def ceilings(threads: int | None = None, *, memory_bytes: int | None = None) -> Ceilings:
     """Measure for about a second; `threads` are by default all processors this process may use.
 
-    The caller's memory stays as it is. Raises GalagoError when the measuring process fails.
+    `memory_bytes` are read, by default 1 GiB or a quarter of what is free. The caller's memory stays as it
+    is. Raises GalagoError when the measuring process fails.
     """
     count = kernels.ThreadPool(threads).threads
-    command = [sys.executable, "-m", "galago.bench", str(count)]
+    size = [] if memory_bytes is None else [str(memory_bytes)]
+    command = [sys.executable, "-m", "galago.bench", str(count), *size]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -66,7 +69,8 @@ def measure_here(threads: int, memory_bytes: int | None = None) -> Ceilings:
     """The same in this process, whose peak of memory then counts what was read."""
     free = device.available_memory().value or READ_BYTES
     size = memory_bytes or min(READ_BYTES, free // SHARE)
-    return Ceilings(kernels.available()[-1], threads, size, _rates(1, size), _rates(threads, size))
+    isa = current().isa or kernels.available()[-1]
+    return Ceilings(isa, threads, size, _rates(1, size), _rates(threads, size))
 
 
 def _rates(threads: int, memory_bytes: int) -> Rates:

@@ -25,6 +25,7 @@ COMMANDS = (
     "info",
     "convert",
     "export",
+    "bench",
     "eval",
     "train",
     "doctor",

@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from galago.cli.options import ConstraintSettings, ModelSettings, PictureSettings, SamplingSettings
+from galago.cli.options import (
+    ConstraintSettings,
+    ModelSettings,
+    PictureSettings,
+    SamplingSettings,
+    StatsSettings,
+)
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings, PictureSettings, SamplingSettings, ConstraintSettings):
+class Settings(StatsSettings, ModelSettings, PictureSettings, SamplingSettings, ConstraintSettings):
     """Ask a question about one or more pictures.
 
     The last word is the question, unless -q gives it. A picture is a file, a URL, or - for stdin.
@@ -24,7 +30,6 @@ class Settings(ModelSettings, PictureSettings, SamplingSettings, ConstraintSetti
     also: tuple[str, ...] = option(
         "Another question about the same pictures, which are encoded once.", default=(), metavar="QUESTION"
     )
-    stats: bool = flag("Show where time and memory went, on stderr.")
     json: bool = flag("Print one JSON object: the answer with its whole record.")
 
     def pictures_and_questions(self) -> tuple[list[str], list[str]]:

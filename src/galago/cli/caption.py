@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from galago.cli.options import ModelSettings, PictureSettings
+from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings, PictureSettings):
+class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Say what a picture shows."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -17,7 +17,8 @@ class Settings(ModelSettings, PictureSettings):
 
 def run(settings: Settings) -> None:
     """Print the caption."""
-    from galago.cli.pictures import read_picture
+    from galago.cli.pictures import read_timed
 
-    picture = read_picture(settings.image, settings.max_picture_pixels)
-    print(settings.load().caption(picture, **settings.picture_options()))
+    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
+    told = settings.on_answer(reading_s)
+    print(settings.load().caption(picture, on_answer=told, **settings.picture_options()))

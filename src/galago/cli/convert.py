@@ -23,7 +23,10 @@ class Settings:
     source: str = argument("SRC", "Name or folder of the model.")
     target: Path = argument("DST", "Folder to write; it must not exist yet.")
     weights: Weights = option("What the weights become.", required=True)
-    group: int = option("Columns that share a scale; a multiple of 32.", default=32, metavar="N")
+    group: int | None = option(
+        "Columns that share a scale, a multiple of 32; by default 128, or 32 where rows are short.",
+        metavar="N",
+    )
     report: tuple[Path, ...] = option(
         "A picture, or a folder of pictures, to compare both models on.", default=(), metavar="PICTURE"
     )

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from galago.cli.options import ModelSettings, PictureSettings, read_schema, split
+from galago.cli.options import ModelSettings, PictureSettings, StatsSettings, read_schema, split
 from galago.cli.settings import argument, option
 from galago.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings, PictureSettings):
+class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Extract fields as one JSON object: those of a JSON Schema, or texts by their names."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -32,9 +32,10 @@ class Settings(ModelSettings, PictureSettings):
 
 def run(settings: Settings) -> None:
     """Print the object."""
-    from galago.cli.pictures import read_picture
+    from galago.cli.pictures import read_timed
 
     wanted = settings.wanted()
-    picture = read_picture(settings.image, settings.max_picture_pixels)
-    value = settings.load().extract(picture, wanted, **settings.picture_options())
+    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
+    told = settings.on_answer(reading_s)
+    value = settings.load().extract(picture, wanted, on_answer=told, **settings.picture_options())
     print(json.dumps(value, ensure_ascii=False))

@@ -7,13 +7,13 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from galago.cli.options import ModelSettings, PictureSettings
+from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings, PictureSettings):
+class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Find things and print their boxes: x0 y0 x1 y1 in pixels of the picture, and the label, one a line."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -27,14 +27,15 @@ class Settings(ModelSettings, PictureSettings):
 def run(settings: Settings) -> None:
     """Print the boxes; draw them where a copy was asked for."""
     from galago import media
-    from galago.cli.pictures import read_picture
+    from galago.cli.pictures import read_timed
 
     if settings.output is not None and not settings.output.parent.is_dir():
         raise UsageError(f"{settings.output.parent} is not a folder")
     if settings.output is not None:
         media.picture_file_format(settings.output)  # refuses an unknown ending before the work
-    picture = read_picture(settings.image, settings.max_picture_pixels)
-    boxes = settings.load().find(picture, settings.what, **settings.picture_options())
+    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
+    told = settings.on_answer(reading_s)
+    boxes = settings.load().find(picture, settings.what, on_answer=told, **settings.picture_options())
     if settings.json:
         print(json.dumps({"boxes": [asdict(box) for box in boxes]}, ensure_ascii=False))
     for box in () if settings.json else boxes:

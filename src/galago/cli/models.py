@@ -10,8 +10,8 @@ from galago.cli.settings import flag
 WEIGHTS = {
     "f32": "32-bit floats: the reference",
     "bf16": "16-bit brain floats, as most checkpoints have them",
-    "q8": "8-bit integers with a scale and an offset for each group of a row",
-    "q4": "4-bit integers with a scale and an offset for each group of a row",
+    "q8": "8-bit integers with a scale for each group of a row",
+    "q4": "4-bit integers with a step and a zero for each 32 of a row, and a scale for each group",
 }
 """What a weight may be, for people."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,27 @@ from galago.errors import SchemaError, UsageError
 from galago.types import Weights
 
 if TYPE_CHECKING:
-    from galago import Model
+    from galago import Answer, Model
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """Which model answers, and what it may use of the machine."""
+class MachineSettings:
+    """How a model is held, and what it may use of the machine."""
+
+    weights: Weights | None = option(
+        "Convert the weights on load; by default they stay as the file has them.", environment=True
+    )
+    threads: int | None = option(
+        "Threads to compute with; by default one for each core.", metavar="N", environment=True
+    )
+    memory: str | None = option(
+        "Budget such as 2GB; by default what is free.", metavar="SIZE", environment=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(MachineSettings):
+    """Which model answers, and where it keeps image features."""
 
     model: str = option(
         "Name, folder or file of the model.", default="nano", metavar="MODEL", short="-m", environment=True
@@ -29,15 +44,6 @@ class ModelSettings:
         default="cpu",
         metavar="DEVICE",
         environment=True,
-    )
-    weights: Weights | None = option(
-        "Convert the weights on load; by default they stay as the file has them.", environment=True
-    )
-    threads: int | None = option(
-        "Threads to compute with; by default one for each core.", metavar="N", environment=True
-    )
-    memory: str | None = option(
-        "Budget such as 2GB; by default what is free.", metavar="SIZE", environment=True
     )
     cache: Path | None = option(
         "Folder that keeps image features; by default $GALAGO_CACHE or the user's cache folder.",
@@ -61,6 +67,21 @@ class ModelSettings:
                 cache=False if self.no_cache else self.cache,
                 progress=progress,
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsSettings:
+    """Whether the record of the answer is shown."""
+
+    stats: bool = flag("Show where time and memory went, on stderr.")
+
+    def on_answer(self, reading_s: float) -> Callable[[Answer], None] | None:
+        """What a verb tells its answer to; the request began with reading the picture in `reading_s`."""
+        if not self.stats:
+            return None
+        from galago.cli.output import add_reading, show_stats
+
+        return lambda answer: show_stats(add_reading(answer, reading_s))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +116,9 @@ class SamplingSettings:
     )
     repetition_penalty: float | None = option("Above 1 makes repeating less likely.", metavar="X")
     seed: int | None = option("The same seed draws the same text.", metavar="N")
+    draft_tokens: int | None = option(
+        "Guess N tokens ahead from what was said before: changes the speed and no word.", metavar="N"
+    )
     stop: tuple[str, ...] = option("End the answer before this text.", default=(), metavar="TEXT")
 
     def sampling_options(self) -> dict[str, Any]:

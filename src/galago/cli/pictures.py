@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,13 @@ def read_picture(source: str, max_pixels: int | None) -> Picture:
     for note in picture.notes:
         print(f"note: {source}: {note}", file=sys.stderr)
     return picture
+
+
+def read_timed(source: str, max_pixels: int | None) -> tuple[Picture, float]:
+    """`read_picture`, and the seconds it took."""
+    began = time.perf_counter()
+    picture = read_picture(source, max_pixels)
+    return picture, time.perf_counter() - began
 
 
 def read_pictures(sources: Sequence[str], max_pixels: int | None) -> list[Picture]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from galago.cli.options import ModelSettings, PictureSettings
+from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument, option
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings, PictureSettings):
+class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Read the text in a picture, from top to bottom."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -25,10 +25,11 @@ class Settings(ModelSettings, PictureSettings):
 
 def run(settings: Settings) -> None:
     """Print the text in the form that was asked for."""
-    from galago.cli.pictures import read_picture
+    from galago.cli.pictures import read_timed
 
-    picture = read_picture(settings.image, settings.max_picture_pixels)
-    reading = settings.load().read(picture, **settings.picture_options())
+    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
+    told = settings.on_answer(reading_s)
+    reading = settings.load().read(picture, on_answer=told, **settings.picture_options())
     print(FORMATS[settings.format](reading))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shlex
 from collections.abc import Callable
 from types import ModuleType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -63,6 +64,19 @@ def command(name: str, module: ModuleType) -> click.Command:
 
     parameters = [_parameter(field, hints[field.name]) for field in _in_order(settings)]
     return click.Command(name, callback=call, params=parameters, help=settings.__doc__)
+
+
+def command_line(name: str, settings: Any) -> str:
+    """The words that give these settings, without what is at its default."""
+    words = ["galago", name]
+    for field in _in_order(type(settings)):
+        spec, value = field.metadata["spec"], getattr(settings, field.name)
+        if value == field.default:
+            continue
+        spelling = [] if spec.positional else ["--" + field.name.replace("_", "-")]
+        for one in value if isinstance(value, tuple) else (value,):
+            words += spelling if one is True else [*spelling, str(one)]
+    return shlex.join(words)
 
 
 def _in_order(settings: type[Any]) -> list[dataclasses.Field[Any]]:

@@ -39,19 +39,21 @@ def convert(
     destination: StrPath,
     *,
     weights: Weights = "q4",
-    group: int = 32,
+    group: int | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Write the model `source` to the new folder `destination` with other weights.
 
     Tensors that have the wanted kind and group already are copied bit by bit. `group` columns share a scale
-    and an offset (q4 and q8). One tensor is in memory at a time; the destination appears when it is complete.
+    (q4 and q8); None takes `packing.default_group`, and packed tensors in the group they have. One tensor is
+    in memory at a time; the destination appears when it is complete.
     Raises UsageError when the destination exists, ModelError for a source that cannot be read, WeightError
     for values that cannot be packed and for a disk that is full.
     """
     if weights not in get_args(Weights):
         raise UsageError(f"weights are one of {', '.join(get_args(Weights))}, not {weights!r}")
-    packing.check_group(8, group)
+    if group is not None:
+        packing.check_group(8, group)
     checkpoint = open_checkpoint(source)
     kinds = {tensor.ours: tensor.kind(weights) for tensor in checkpoint.tensors}
     specs: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ from galago.engine.prefix import PrefixStore, common
 from galago.engine.share import BESIDE, CHUNK, Pending, share
 from galago.text import StreamDecoder
 
+Computing = Callable[[], AbstractContextManager[None]]
+"""What the threads of an engine are in while they compute."""
 TOGETHER = 8
 """Answers written at the same time; more wait."""
 WORTH_WAITING = 16
@@ -38,22 +41,25 @@ class Step:
     shares: list[tuple[Job, int]]
     outcomes: list[NDArray[np.float32] | Exception | None]
 
-    def compute(self) -> None:
+    def compute(self, computing: Computing = nullcontext) -> None:
         """Fill `outcomes`: logits, None where a prompt is not fed to its end, or what went wrong.
 
         What fails for all together is tried for each alone, so that only those fail whose fault it is.
+        Every try is inside `computing`.
         """
-        self.outcomes[:] = self._decoded(self.shares)
+        self.outcomes[:] = self._decoded(self.shares, computing)
 
-    def _decoded(self, shares: list[tuple[Job, int]]) -> Sequence[NDArray[np.float32] | Exception | None]:
+    def _decoded(
+        self, shares: list[tuple[Job, int]], computing: Computing
+    ) -> Sequence[NDArray[np.float32] | Exception | None]:
         rows = [(job.generation, count) for job, count in shares if job.generation is not None]
         try:
-            with self.model.computing():
+            with computing():
                 return decode(self.model.network, rows)
         except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
             if len(shares) == 1:
                 return [error]
-            return [outcome for one in shares for outcome in self._decoded([one])]
+            return [outcome for one in shares for outcome in self._decoded([one], computing)]
 
 
 class Batch:
@@ -83,9 +89,9 @@ class Batch:
         return [*self._active, *self._waiting]
 
     @property
-    def kv_bytes(self) -> int:
-        """Bytes of keys and values of the answers being written."""
-        return sum(job.generation.cache.nbytes for job in self._active if job.generation)
+    def caches(self) -> list[SequenceCache]:
+        """The keys and values of the answers being written."""
+        return [job.generation.cache for job in self._active if job.generation]
 
     def add(self, job: Job) -> None:
         """Take a job in; it begins with the first step that has a place for it and its pictures encoded."""
@@ -97,7 +103,7 @@ class Batch:
             self._cancel(job)
         self._waiting = [job for job in self._waiting if not self._admit(job)]
         generations = [job.generation for job in self._active if job.generation]
-        pending = [Pending(one.pending, one.is_writing) for one in generations]
+        pending = [Pending(one.wanted, one.is_writing) for one in generations]
         rows = share(pending, self._chunk, self._beside)
         shares = [(job, count) for job, count in zip(self._active, rows, strict=True) if count]
         return Step(self._model, shares, []) if shares else None
@@ -135,7 +141,7 @@ class Batch:
         if job.generation.finished:
             self._retire(job)
         elif job.streamed:
-            job.changed.notify_all()
+            job.news.put(None)
 
     def _admit(self, job: Job) -> bool:
         """Start a job, or end it: False while there is no room or another computes what it needs."""
@@ -149,7 +155,7 @@ class Batch:
         if promised >= held + WORTH_WAITING:
             return False
         expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
-        cache = source.fork(held, expected=expected) if source else self._new_cache()
+        cache = source.fork(held, expected=expected, head=job.prompt.head) if source else self._new_cache()
         cache.reserve(expected)
         job.fed = time.perf_counter()
         try:
@@ -210,4 +216,4 @@ class Batch:
         job.ended = time.perf_counter()
         for sight in job.sights:
             sight.abandoned = True
-        job.changed.notify_all()
+        job.news.put(None)

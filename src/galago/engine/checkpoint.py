@@ -6,7 +6,6 @@ read; dense and packed tensors stay memory-mapped, conversion happens only where
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from galago.engine.source import Source, find_model
 from galago.errors import ConfigError, WeightError
 from galago.files import StrPath, read_json_object
 from galago.formats import packed
-from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, read_metadata
+from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, open_with_metadata
 from galago.models import Family, ModelConfig, Tensor, family
 from galago.packing import Bf16Weight, Weight
 from galago.types import Weights
@@ -69,6 +68,8 @@ class Checkpoint:
         known = {name for names in found.values() for name in names}
         extra = [name for name in self.stored if name not in known and not self.family.unused(name)]
         if missing:
+            import difflib  # only a mistake needs it
+
             wanted = missing[0].ours if self.is_packed else missing[0].spellings[0]
             close = difflib.get_close_matches(wanted, extra, n=1, cutoff=0.8)
             hint = f"did its name become {close[0]!r}?" if close else "download the whole model again"
@@ -118,7 +119,9 @@ class Checkpoint:
             tensor = self.stored[name]
             flat = tensor.array.reshape(-1)
             digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
-            for start in np.linspace(0, max(0, flat.size - SAMPLE), SAMPLES, dtype=np.int64):
+            last = max(0, flat.size - SAMPLE)
+            for place in range(SAMPLES):
+                start = last * place // (SAMPLES - 1)
                 digest.update(flat[start : start + SAMPLE].tobytes())
         return digest.hexdigest()
 
@@ -200,9 +203,12 @@ def open_checkpoint(source: StrPath) -> Checkpoint:
         )
     of_family = family(model_type)
     config: Any = of_family.parse_config(values)
-    stored = open_folder(found.folder)
-    single = found.folder / SINGLE_FILE
-    packed_as = packed.packed_as(read_metadata(single), str(single)) if single.exists() else None
+    single, packed_as = found.folder / SINGLE_FILE, None
+    if single.exists():
+        stored, metadata = open_with_metadata(single)  # at once: a header may name thousands of tensors
+        packed_as = packed.packed_as(metadata, str(single))
+    else:
+        stored = open_folder(found.folder)
     return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, packed_as)
 
 

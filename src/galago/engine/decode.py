@@ -19,54 +19,53 @@ F32 = NDArray[np.float32]
 
 
 def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]]) -> list[F32 | None]:
-    """Feed so many pending tokens of each sequence; the logits [V] of those that are then all fed.
+    """Feed so many rows of each sequence; the logits [1 + n, V] of those that are then all fed.
 
-    Every sequence must have that many pending tokens, at least one. Modifies their caches; when it raises,
-    they are as before.
+    Every sequence must have that many rows, at least one; n of them are of its draft, and `Generation.take`
+    must be told their logits. Modifies the caches; when it raises, they are as before.
     """
+    drafted = [count - generation.pending for generation, count in shares]
     held = [len(generation.cache) for generation, _ in shares]
     rows = [generation.rows(count) for generation, count in shares]
+    positions = np.concatenate([part.positions for part in rows], axis=1)
     try:
-        computed = _one_each(network, shares, rows)
-        if computed is None:
-            computed = _several(network, shares, rows)
+        steady = _steady(network, shares, rows, positions)
+        if steady is not None:
+            return steady
+        x = kernels.concatenate(
+            [embed(network, part, one.prompt) for (one, _), part in zip(shares, rows, strict=True)]
+        )
+        cache = BatchCache([(generation.cache, count) for generation, count in shares])
+        hidden = network.decode(x, positions, cache)
+        ends = np.cumsum([count for _, count in shares])
+        wanted = [np.arange(end - extra - 1, end) for end, extra in zip(ends, drafted, strict=True)]
+        told = np.concatenate(wanted)  # nothing of a prompt that is not fed to its end
+        logits = kernels.to_numpy(network.logits(kernels.take(hidden, told))) if len(told) else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
-    return computed
+    if logits is None:
+        return [None] * len(shares)
+    parts = np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
+    return [part if len(part) else None for part in parts]
 
 
-def _several(
-    network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]
-) -> list[F32 | None]:
-    x = kernels.concatenate(
-        [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
-    )
-    cache = BatchCache([(generation.cache, count) for generation, count in shares])
-    hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
-    ends = np.cumsum([count for _, count in shares]) - 1
-    ready = [place for place, (generation, _) in enumerate(shares) if generation.pending == 0]
-    found: list[F32 | None] = [None] * len(shares)
-    if ready:
-        logits = kernels.to_numpy(network.logits(kernels.take(hidden, ends[ready])))
-        for place, row in zip(ready, logits, strict=True):
-            found[place] = row
-    return found
-
-
-def _one_each(
-    network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]
+def _steady(
+    network: VisionLanguageModel,
+    shares: Sequence[tuple[Generation, int]],
+    rows: Sequence[Rows],
+    positions: NDArray[np.int64],
 ) -> list[F32 | None] | None:
     """The same as a step of fixed shapes, where every sequence gives one row of text and is on a device."""
     caches = [generation.cache for generation, count in shares if count == 1]
     paged = [cache for cache in caches if isinstance(cache, PagedCache) and len(cache)]
     if len(paged) < len(shares) or any(part.feature_rows[0] >= 0 for part in rows):
         return None
-    positions = np.concatenate([part.positions for part in rows], axis=1)
     logits = step(network, paged, np.concatenate([part.ids for part in rows]), positions)
     return [
-        row if generation.pending == 0 else None for (generation, _), row in zip(shares, logits, strict=True)
+        row[None] if generation.pending == 0 else None
+        for (generation, _), row in zip(shares, logits, strict=True)
     ]
 
 

@@ -72,9 +72,8 @@ class Encoder:
         start = time.perf_counter()
         alone = len(visuals) == 1
         patches = visuals[0].patches if alone else np.concatenate([visual.patches for visual in visuals])
-        with model.computing():
-            computed = model.network.encode(model.device.array(patches), [visual.grid for visual in visuals])
-            features = kernels.to_numpy(computed)
+        computed = model.network.encode(model.device.array(patches), [visual.grid for visual in visuals])
+        features = kernels.to_numpy(computed)
         seconds = time.perf_counter() - start
         ends = np.cumsum([sight.tokens for sight in sights])
         encoded = []

@@ -33,7 +33,6 @@ class EncodeQueue:
         self._encoder = encoder
         self._lock, self._computing, self._encoded = lock, computing, encoded
         self._waiting: dict[str, list[Sight]] = {}
-        self._changed = threading.Condition(lock)
         self._worker = Worker("galago-encode", lock, self._take, self._failed)
 
     def waiting(self, key: str) -> Sight | None:
@@ -54,9 +53,8 @@ class EncodeQueue:
 
     def wait(self, sight: Sight) -> EncodedImage:
         """The features of a sight that was added; raises what encoding raised. The lock is not held."""
-        with self._lock:
-            while not sight.settled:
-                self._changed.wait()
+        while not sight.settled:
+            sight.news.get()
         if sight.error is not None:
             raise sight.error
         assert sight.image is not None
@@ -98,13 +96,13 @@ class EncodeQueue:
                     sight.error = outcome
                 else:
                     sight.show(outcome[0], outcome[1] if sight is payer else 0.0)
-            self._changed.notify_all()
+                sight.news.put(None)
             self._encoded()
 
     def _failed(self, error: BaseException) -> None:
         for sights in self._waiting.values():
             for sight in sights:
                 sight.error = error
+                sight.news.put(None)
         self._waiting.clear()
-        self._changed.notify_all()
         self._encoded()

@@ -27,7 +27,7 @@ from galago.engine.features import EncodedImage
 from galago.engine.grammar import GrammarCompiler
 from galago.engine.guard import GARBAGE_HINT, is_finite
 from galago.engine.job import Job
-from galago.engine.kv import KVCache, SequenceCache
+from galago.engine.kv import KVCache, SequenceCache, held_bytes
 from galago.engine.load import LoadedModel
 from galago.engine.memory import MemoryPlan
 from galago.engine.messages import Look, split
@@ -130,7 +130,7 @@ class Engine:
                 self._pictures.add(sight)
         for sight in job.sights:
             self._pictures.wait(sight)
-        with self.computing(), self.model.computing():
+        with self.computing():
             return prompt_logits(self.model.network, job.prompt, self._new_cache(), self._chunk)
 
     def info(self) -> dict[str, Any]:
@@ -163,8 +163,8 @@ class Engine:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """What every thread that computes for this engine is in: its pool of threads."""
-        with kernels.using(threads=self._pool):
+        """What every thread that computes for this engine is in: its pool of threads, and its device."""
+        with kernels.using(threads=self._pool), self.model.computing():
             yield
 
     def _new_cache(self) -> SequenceCache:
@@ -183,7 +183,6 @@ class Engine:
             request,
             build_prompt(self.model, messages, sights, trusted=request.trusted),
             started,
-            threading.Condition(self._lock),
             sights=sights,
             constraint=constraint,
             notes=tuple(dict.fromkeys(note for sight in sights for note in sight.notes)),
@@ -191,7 +190,7 @@ class Engine:
 
     def _record(self, job: Job) -> Answer:
         with self._lock:
-            kv_bytes = self.prefixes.nbytes + self._batch.kv_bytes
+            kv_bytes = held_bytes([*self.prefixes.caches, *self._batch.caches])
         return make_answer(
             job,
             self.model,

@@ -96,8 +96,7 @@ class EncodedImage:
         Raises FeaturesError when the file is missing, damaged, or holds something else.
         """
         try:
-            metadata = safetensors.read_metadata(path)
-            stored = safetensors.open_file(path)
+            stored, metadata = safetensors.open_with_metadata(path)
         except WeightError as error:
             raise FeaturesError(f"no image features: {error}", hint=error.hint) from error
         if metadata.get(_KEY) != _VERSION or set(stored) != {"features"} or stored["features"].dtype != "F32":

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.engine.draft import Drafter
 from galago.engine.grammar import Constraint
 from galago.engine.guard import LoopGuard, is_finite
 from galago.engine.kv import SequenceCache
@@ -51,12 +52,21 @@ class Generation:
         self._decoder = decoder
         self._stops = StopMatcher(params.stop)
         self._told = 0
+        self._drafter = Drafter(params.draft_tokens, prompt.ids.tolist() if params.draft_tokens else ())
+        self.draft: list[int] = []
+        """Tokens guessed to follow; the next step may compute them too."""
         self._append_forced()
+        self._guess()
 
     @property
     def pending(self) -> int:
         """Tokens that the cache does not hold yet."""
         return len(self.prompt) + len(self.tokens) - len(self.cache)
+
+    @property
+    def wanted(self) -> int:
+        """Rows that the next steps should compute: what is pending, and the draft once the prompt is fed."""
+        return self.pending + (len(self.draft) if self.is_writing else 0)
 
     @property
     def is_writing(self) -> bool:
@@ -74,13 +84,13 @@ class Generation:
         return np.concatenate([self.prompt.identity, np.array(self.tokens, np.int64)])
 
     def rows(self, count: int) -> Rows:
-        """The next `count` pending tokens as the decoder takes them."""
+        """The next `count` tokens, pending ones and then those of the draft, as the decoder takes them."""
         start, stop, length = len(self.cache), len(self.cache) + count, len(self.prompt)
         asked = self.prompt.rows(start, stop)
         if stop <= length:
             return asked
         places = np.arange(max(start, length), stop) - length
-        told = np.array(self.tokens[int(places[0]) :][: len(places)], np.int64)
+        told = np.array([*self.tokens, *self.draft][int(places[0]) :][: len(places)], np.int64)
         after = np.tile(self.prompt.next_position + places, (len(asked.positions), 1))
         return Rows(
             np.concatenate([asked.ids, told]),
@@ -88,11 +98,33 @@ class Generation:
             np.concatenate([asked.positions, after], axis=1),
         )
 
-    def take(self, logits: Logits) -> None:
-        """Logits [V] after the last token: choose the next token, or end the answer.
+    def take(self, logits: NDArray[np.float32]) -> None:
+        """Logits [1 + n, V] after the last token and after each of n tokens of the draft: choose, or end.
 
+        A token is chosen from every row as long as what was chosen is what the draft said, so that tokens
+        and draws are those of one row at a time; the cache forgets the rows of a draft that was wrong.
         Raises SchemaError when the constraint cannot be followed.
         """
+        before, draft = len(self.tokens), self.draft[: len(logits) - 1]
+        while not self.finished:
+            place = len(self.tokens) - before  # more than one further on where a grammar forced tokens
+            if place >= len(logits) or self.tokens[before:] != draft[:place]:
+                break
+            self._choose(logits[place])
+        said = self.tokens[before:]
+        true = next((n for n, (a, b) in enumerate(zip(draft, said, strict=False)) if a != b), None)
+        true = min(len(draft), len(said)) if true is None else true
+        self.cache.truncate(len(self.prompt) + before + true)
+        self._drafter.judge(len(draft), true)
+        self._guess()
+
+    def _guess(self) -> None:
+        room = self._most - len(self.tokens) - 1
+        self.draft = [] if self.finished or room < 1 else self._drafter.guess(room)
+        if self.draft and self._constraint is not None:
+            self.draft = self.draft[: self._constraint.possible(self.draft)]
+
+    def _choose(self, logits: Logits) -> None:
         if not is_finite(logits):
             self._finish("garbage", "the model computed numbers that are not finite")
             return
@@ -145,6 +177,7 @@ class Generation:
         self.tokens.append(token)
         self._sampler.note(token)
         self._guard.push(token)
+        self._drafter.push(token)
         passed, stopped = self._stops.push(self._decoder.push(token))
         self.text += passed
         if stopped:

@@ -122,6 +122,10 @@ class Constraint:
             self.accept(token)
         return tokens
 
+    def possible(self, tokens: Sequence[int]) -> int:
+        """How many of these tokens could follow one after the other; takes none of them."""
+        return int(self._matcher.validate_tokens(list(tokens)))
+
     @property
     def finished(self) -> bool:
         """Whether the text is complete and nothing can follow."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from galago.engine.generation import Generation
 from galago.engine.grammar import Constraint
@@ -14,15 +14,16 @@ from galago.engine.sight import Sight
 
 @dataclass(eq=False)
 class Job:
-    """Times are `time.perf_counter()` seconds. `changed` is told, under the engine's lock, of every change.
+    """Times are `time.perf_counter()` seconds. Whoever waits for it gets from `news`, once for each change.
 
-    Whoever sets `cancelled` (any thread, without a lock) ends the job at the next step.
+    Waiting there holds no lock, so that an interrupt cannot leave one held. Whoever sets `cancelled` (any
+    thread, without a lock) ends the job at the next step.
     """
 
     request: Request
     prompt: Prompt
     started: float
-    changed: threading.Condition
+    news: SimpleQueue[None] = field(default_factory=SimpleQueue)
     streamed: bool = False
     """Whether somebody reads the answer piece by piece."""
     sights: tuple[Sight, ...] = ()

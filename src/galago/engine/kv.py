@@ -6,7 +6,7 @@ Not safe for two threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -23,17 +23,73 @@ ROUND = 64
 """Rows are reserved in multiples of this, so that a growing answer seldom copies its cache."""
 
 
+WORTH_SHARING = 128
+"""Tokens of a beginning from which on it is kept once for several sequences; a shorter one is copied."""
+
+
+class Rows:
+    """One layer's rows [S, G, d] of something, with room to grow; reserved rows cost no resident memory."""
+
+    def __init__(self) -> None:
+        self.array: F32 | None = None
+
+    def write(self, start: int, new: F32, reserve: int) -> F32:
+        """Put rows at `start`, keeping those before; all rows up to their end, as a view."""
+        end = start + len(new)
+        held = self.array
+        if held is None or len(held) < end:
+            wanted = max(reserve, end, 0 if held is None else len(held) * 3 // 2)
+            self.array = np.empty((-(-wanted // ROUND) * ROUND, *new.shape[1:]), np.float32)
+            if held is not None:
+                self.array[:start] = held[:start]
+        assert self.array is not None
+        self.array[start:end] = new
+        return self.array[:end]
+
+
+class Trunk:
+    """The first `tokens` keys and values of several sequences, kept once.
+
+    Behind them is room for the rest of one sequence at a time, so that attention meets both in one array: who
+    comes after another copies its rest there. `guests` says for each layer whose rest it is, and its rows.
+    """
+
+    def __init__(self, tokens: int, keys: list[Rows], values: list[Rows]) -> None:
+        self.tokens, self.keys, self.values = tokens, keys, values
+        self.guests: list[tuple[object, int]] = [(None, 0)] * len(keys)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tokens kept and of the rest behind them."""
+        rows = self.tokens + self.guests[-1][1]
+        return sum(part.array[:rows].nbytes for part in (*self.keys, *self.values) if part.array is not None)
+
+    def attend(self, layer: int, guest: object, start: int, k: F32, v: F32) -> tuple[F32, F32]:
+        """k and v [n, G, d]: the whole rest of a sequence, new from `start` on -> all its keys and values."""
+        last, rows = self.guests[layer]
+        known = min(rows, start) if last is guest else 0
+        self.guests[layer] = (guest, len(k))
+        place, reserve = self.tokens + known, self.tokens + len(k)
+        return (
+            self.keys[layer].write(place, k[known:], reserve),
+            self.values[layer].write(place, v[known:], reserve),
+        )
+
+
 class KVCache:
     """The keys and values of one sequence, [S, G, d] for each layer.
 
-    Memory is reserved ahead and grows by half; reserved rows that were never written cost no resident memory.
+    Memory is reserved ahead and grows by half. A long beginning that several sequences share is a trunk, kept
+    once; what such a sequence has of its own is kept apart.
     """
 
     def __init__(self, layers: int) -> None:
-        self._keys: list[F32 | None] = [None] * layers
-        self._values: list[F32 | None] = [None] * layers
-        self._lengths = [0] * layers
+        self._keys = [Rows() for _ in range(layers)]
+        self._values = [Rows() for _ in range(layers)]
+        self._lengths = [0] * layers  # with the trunk's
         self._reserve = ROUND
+        self._name = object()  # by which a trunk knows whose rest it holds
+        self.trunk: Trunk | None = None
 
     def __len__(self) -> int:
         """Tokens kept. Between two calls of a decoder all layers agree."""
@@ -41,9 +97,17 @@ class KVCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tokens kept."""
-        rows = (array[: len(self)] for array in (*self._keys, *self._values) if array is not None)
-        return sum(part.nbytes for part in rows)
+        """Bytes of the tokens kept, without those of the trunk."""
+        rows = len(self) - self._shared
+        return sum(part.array[:rows].nbytes for part in self._parts if part.array is not None)
+
+    @property
+    def _shared(self) -> int:
+        return 0 if self.trunk is None else self.trunk.tokens
+
+    @property
+    def _parts(self) -> list[Rows]:
+        return [*self._keys, *self._values]
 
     def reserve(self, tokens: int) -> None:
         """Expect this many tokens in all, so that they are kept without copying."""
@@ -51,48 +115,73 @@ class KVCache:
 
     def attend(self, layer: int, q: F32, k: F32, v: F32) -> F32:
         """q [T, H, d], k and v [T, G, d] -> [T, H, d]; k and v are kept, every row sees all up to itself."""
-        start = self._lengths[layer]
-        end = start + len(k)
-        keys = self._room(self._keys, layer, k, end)
-        values = self._room(self._values, layer, v, end)
-        keys[start:end] = k
-        values[start:end] = v
-        self._lengths[layer] = end
-        seen: F32 = kernels.attention(q, keys[:end], values[:end], causal=True)
+        start = self._lengths[layer] - self._shared
+        reserve = self._reserve - self._shared
+        keys = self._keys[layer].write(start, k, reserve)
+        values = self._values[layer].write(start, v, reserve)
+        self._lengths[layer] += len(k)
+        if self.trunk is not None:
+            keys, values = self.trunk.attend(layer, self._name, start, keys, values)
+        seen: F32 = kernels.attention(q, keys, values, causal=True)
         return seen
 
     def truncate(self, tokens: int) -> None:
-        """Forget all but the first tokens."""
-        assert 0 <= tokens <= len(self), (tokens, len(self))
+        """Forget all but the first tokens, which are at least those of the trunk."""
+        assert self._shared <= tokens <= max(self._lengths), (tokens, self._lengths)
         self._lengths = [tokens] * len(self._lengths)
 
-    def fork(self, tokens: int, *, expected: int = 0) -> KVCache:
-        """A cache of its own with a copy of the first tokens and room for the expected number in all."""
+    def fork(self, tokens: int, *, expected: int = 0, head: int = 0) -> KVCache:
+        """A cache that begins with the same tokens, and room for the expected number in all.
+
+        Where the first `head` of them are worth it, this cache and the new one share them from now on; the
+        others are copied.
+        """
         assert tokens <= len(self), (tokens, len(self))
-        copy = KVCache(len(self._lengths))
+        if self.trunk is None and min(head, tokens) >= WORTH_SHARING:
+            self._make_trunk(min(head, tokens))
+        layers = len(self._lengths)
+        copy = KVCache(layers)
         copy.reserve(max(tokens, expected))
-        for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
-            if keys is not None and values is not None and tokens:
-                copy._room(copy._keys, layer, keys, tokens)[:tokens] = keys[:tokens]
-                copy._room(copy._values, layer, values, tokens)[:tokens] = values[:tokens]
-        copy._lengths = [tokens] * len(self._lengths)
+        copy.trunk = self.trunk if tokens >= self._shared else None
+        for layer in range(layers if tokens > copy._shared else 0):
+            reserve = copy._reserve - copy._shared
+            copy._keys[layer].write(0, self._rows(self._keys, layer, tokens), reserve)
+            copy._values[layer].write(0, self._rows(self._values, layer, tokens), reserve)
+        copy._lengths = [tokens] * layers
         return copy
 
-    def _room(self, arrays: list[F32 | None], layer: int, like: F32, rows: int) -> F32:
-        """The array of a layer with room for `rows` rows shaped as those of `like`."""
-        held = arrays[layer]
-        if held is not None and len(held) >= rows:
-            return held
-        wanted = max(self._reserve, rows, 0 if held is None else len(held) * 3 // 2)
-        grown = np.empty((-(-wanted // ROUND) * ROUND, *like.shape[1:]), np.float32)
-        if held is not None:
-            grown[: self._lengths[layer]] = held[: self._lengths[layer]]
-        arrays[layer] = grown
-        return grown
+    def _make_trunk(self, tokens: int) -> None:
+        """Give the first tokens to a trunk, and what follows them to arrays of its own."""
+        rest = len(self) - tokens
+        trunk = Trunk(tokens, self._keys, self._values)
+        trunk.guests = [(self._name, rest)] * len(self._keys)
+        self._keys, self._values = ([Rows() for _ in part] for part in (trunk.keys, trunk.values))
+        reserve = self._reserve - tokens
+        for own, shared in zip([*self._keys, *self._values], [*trunk.keys, *trunk.values], strict=True):
+            if rest and shared.array is not None:
+                own.write(0, shared.array[tokens : tokens + rest], reserve)
+        self.trunk = trunk
+
+    def _rows(self, parts: list[Rows], layer: int, tokens: int) -> F32:
+        """The rows that a fork of so many tokens copies: those behind the trunk, or all of a shorter one."""
+        own = parts[layer].array
+        if self.trunk is not None and tokens < self.trunk.tokens:
+            own = (self.trunk.keys if parts is self._keys else self.trunk.values)[layer].array
+        elif self.trunk is not None:
+            tokens -= self.trunk.tokens
+        assert own is not None
+        return own[:tokens]
 
 
 SequenceCache: TypeAlias = "KVCache | PagedCache"
 """What keeps one sequence: on the host, or in the pages of a device."""
+
+
+def held_bytes(caches: Iterable[SequenceCache]) -> int:
+    """Bytes of the tokens that some caches keep; a trunk counts once."""
+    held = list(caches)
+    trunks = {id(cache.trunk): cache.trunk for cache in held if cache.trunk is not None}
+    return sum(cache.nbytes for cache in held) + sum(trunk.nbytes for trunk in trunks.values())
 
 
 class BatchCache:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from galago.engine.cache import RAM_BYTES
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.prefix import PREFIX_BYTES
-from galago.engine.repack import GROUP
 from galago.errors import ModelError, UsageError
 from galago.formats import packed
 from galago.types import Weights
@@ -81,6 +80,6 @@ def weights_bytes(checkpoint: Checkpoint, weights: Weights | None) -> int:
         if kind == checkpoint.kind(tensor):
             total += checkpoint.stored_bytes(tensor)
         else:
-            parts = packed.specs(tensor.ours, tensor.matrix or tensor.shape, kind, GROUP)
+            parts = packed.specs(tensor.ours, tensor.matrix or tensor.shape, kind, None)
             total += sum(spec.byte_count for spec in parts.values())
     return total

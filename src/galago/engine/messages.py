@@ -5,7 +5,6 @@ Everything that is not understood is refused by name; nothing is dropped.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +123,8 @@ def _check_keys(
     known = [*needed, *optional]
     for key in values:
         if key not in known:
+            import difflib  # only a mistake needs it
+
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else None
             raise UsageError(f"{what} has {key!r}, which is not understood", hint=hint)

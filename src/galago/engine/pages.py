@@ -78,6 +78,8 @@ class PagePool:
 class PagedCache:
     """The keys and values of one sequence; its pages go back to the pool when nobody holds it any more."""
 
+    trunk = None  # nothing is shared with others
+
     def __init__(self, pool: PagePool) -> None:
         self.pool = pool
         self.pages: list[int] = []
@@ -121,10 +123,11 @@ class PagedCache:
         assert 0 <= tokens <= self._length, (tokens, self._length)
         self._length = tokens
 
-    def fork(self, tokens: int, *, expected: int = 0) -> PagedCache:
+    def fork(self, tokens: int, *, expected: int = 0, head: int = 0) -> PagedCache:  # noqa: ARG002 - the contract
         """A cache of its own that begins with the first tokens: they are copied when it is first fed.
 
-        Until then it holds on to this one, whose first tokens never change.
+        Until then it holds on to this one, whose first tokens never change. `head` is a matter of caches that
+        share a beginning; a copy on a device costs less than meeting two arrays in every layer.
         """
         assert tokens <= self._length, (tokens, self._length)
         copy = PagedCache(self.pool)

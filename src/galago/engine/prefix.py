@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.engine.kv import SequenceCache
+from galago.engine.kv import SequenceCache, held_bytes
 
 PREFIX_BYTES = 256 << 20
 
@@ -40,7 +40,12 @@ class PrefixStore:
     @property
     def nbytes(self) -> int:
         """Bytes of keys and values held."""
-        return sum(entry.cache.nbytes for entry in self._entries)
+        return held_bytes(self.caches)
+
+    @property
+    def caches(self) -> list[SequenceCache]:
+        """What is held."""
+        return [entry.cache for entry in self._entries]
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import packing
-from galago.formats import packed
 from galago.packing import PANEL, Bf16Weight, PackedWeight, Weight
 from galago.types import Weights
 
@@ -20,20 +19,16 @@ _BLOCK_VALUES = 1 << 22
 """Values that one thread converts at a time: a few of these are all the float32 there is in memory."""
 
 
-GROUP = 32
-"""Columns that share a scale, unless asked otherwise."""
-
-
 def repack(weight: Weight, kind: Weights, group: int | None, threads: Executor | None) -> Weight:
     """The matrix [rows, columns] in the wanted kind; what has it already is returned, if in the wanted group.
 
-    `group` None takes what is packed in any group. Raises WeightError for values that cannot be packed.
+    `group` None takes what is packed in any group, and packs in the default one. Raises WeightError for
+    values that cannot be packed.
     """
     if kind_of(weight) == kind and group in (None, getattr(weight, "group", group)):
         return weight
-    columns = GROUP if group is None else group
     apply = map if threads is None else threads.map
-    parts = list(apply(lambda rows: _convert_rows(weight, rows, kind, columns), _blocks(weight.shape)))
+    parts = list(apply(lambda rows: _convert_rows(weight, rows, kind, group), _blocks(weight.shape)))
     return _joined(parts, weight.shape)
 
 
@@ -53,23 +48,21 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
         yield np.arange(start, min(start + step, shape[0]))
 
 
-def _convert_rows(weight: Weight, rows: NDArray[np.int64], kind: Weights, group: int) -> Weight:
+def _convert_rows(weight: Weight, rows: NDArray[np.int64], kind: Weights, group: int | None) -> Weight:
     dense = packing.take_rows(weight, rows)
     if kind in ("q4", "q8"):
         return packing.pack(dense, 4 if kind == "q4" else 8, group)
     return packing.to_bf16(dense) if kind == "bf16" else dense
 
 
-def _joined(parts: list[Any], shape: tuple[int, ...]) -> Weight:
+def _joined(parts: list[Any], shape: tuple[int, int]) -> Weight:
     """Blocks of rows as one weight; all but the last are whole panels."""
     first = parts[0]
     if len(parts) == 1:
         whole: Weight = first
     elif isinstance(first, PackedWeight):
-        codes, scales, offsets = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in packed.PARTS
-        )
-        whole = PackedWeight(first.bits, first.group, shape[0], shape[1], codes, scales, offsets)
+        held = {name: np.concatenate([getattr(part, name) for part in parts]) for name in first.parts}
+        whole = PackedWeight.of(first.bits, first.group, shape, held)
     elif isinstance(first, Bf16Weight):
         whole = Bf16Weight(np.concatenate([part.bits for part in parts]))
     else:

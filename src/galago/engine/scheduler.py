@@ -7,11 +7,10 @@ sees to the order of things; what a step computes is `Batch`'s and `share`'s mat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from functools import partial
 
-from galago.engine.batch import Batch, Step
+from galago.engine.batch import Batch, Computing, Step
 from galago.engine.encoding import EncodeQueue
 from galago.engine.job import Job
 from galago.engine.worker import Work, Worker
@@ -24,7 +23,7 @@ class Scheduler:
         self,
         batch: Batch,
         lock: threading.Lock,
-        computing: Callable[[], AbstractContextManager[None]],
+        computing: Computing,
     ) -> None:
         self._batch, self._lock, self._computing = batch, lock, computing
         self._worker = Worker("galago-decode", lock, self._take, batch.fail)
@@ -44,16 +43,15 @@ class Scheduler:
 
     def cancel(self, jobs: Sequence[Job]) -> None:
         """End jobs where they are, within one step; those that have ended stay as they are."""
+        for job in jobs:
+            job.cancelled = True
         with self._lock:
-            for job in jobs:
-                job.cancelled = True
             self.wake()
 
     def wait(self, job: Job) -> Job:
         """The job when it has ended; raises what ended it without an answer."""
-        with self._lock:
-            while not job.finished:
-                job.changed.wait()
+        while not job.finished:
+            job.news.get()
         if job.error is not None:
             raise job.error
         return job
@@ -63,12 +61,12 @@ class Scheduler:
 
         Raises what ended the job without an answer.
         """
-        with self._lock:
-            while True:
-                piece = "" if job.generation is None else job.generation.new_text()
-                if piece or job.finished:
-                    break
-                job.changed.wait()
+        while True:
+            with self._lock:
+                piece, is_last = "" if job.generation is None else job.generation.new_text(), job.finished
+            if piece or is_last:
+                break
+            job.news.get()
         if job.error is not None and not piece:
             raise job.error
         return piece
@@ -78,7 +76,6 @@ class Scheduler:
         return None if step is None else partial(self._run, step)
 
     def _run(self, step: Step) -> None:
-        with self._computing():
-            step.compute()
+        step.compute(self._computing)
         with self._lock:
             self._batch.finish(step)

@@ -3,8 +3,8 @@
 The rule, which `tests/pure/test_engine_share.py` holds:
 
 - While an answer is being written, a step takes one row of each such answer, and at most `beside` rows more:
-  of forced runs first, then of prompts. So no answer waits longer for its next token than a step of
-  `together` + `beside` rows takes, however long the prompts are that come in.
+  of forced runs and drafts first, then of prompts. So no answer waits longer for its next token than a step
+  of `together` + `beside` rows takes, however long the prompts are that come in.
 - While none is, a step takes up to `chunk` rows of prompts.
 - Half of the rows of prompts are the oldest prompt's, the others go to the shortest first: a short question
   overtakes a long document, and no stream of short questions stops it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from queue import SimpleQueue
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Sight:
         self.notes = notes
         self.image: EncodedImage | None = None
         self.error: BaseException | None = None
+        self.news: SimpleQueue[None] = SimpleQueue()
+        """Who waits for it gets from here, once when it is settled."""
         self.abandoned = False
         """Whether nobody waits for it any more."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +56,8 @@ def _embedded(name: str) -> Source:
 
 
 def _what_to_do(text: str) -> str:
+    import difflib  # only a mistake needs it
+
     close = difflib.get_close_matches(text, EMBEDDED, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -1,9 +1,9 @@
 """Galago's own files: how weights of every kind are spelled in a safetensors file, in both directions.
 
-A dense tensor keeps our parameter's name, as F32 or BF16. A packed one is three tensors, `NAME.q4.codes`,
-`NAME.q4.scales` and `NAME.q4.offsets` (or `q8`), in the layout of `galago.packing`, which the kernels read
-from the mapped file. The file's metadata has `galago` = the version of this spelling and `weights` = what was
-asked for.
+A dense tensor keeps our parameter's name, as F32 or BF16. A packed one is a tensor for each of its parts:
+`NAME.q4.codes`, `NAME.q4.scales` and `NAME.q4.steps`; in q8 without steps; with `offsets` if there are any.
+They lie as `galago.packing` says, and the kernels read them from the mapped file. The file's metadata has
+`galago` = the version of this spelling and `weights` = what was asked for.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import WeightError
 from galago.formats.safetensors import StoredTensor, TensorSpec
-from galago.packing import PANEL, Bf16Weight, PackedWeight, Weight, codes_shape
+from galago.packing import PARTS, Bf16Weight, PackedWeight, Weight, default_group, part_shapes
 from galago.types import Weights
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 KEY: Final = "galago"
-PARTS: Final = ("codes", "scales", "offsets")
+_DTYPES: Final = {"uint8": "U8", "float16": "F16"}
 _BITS: Final[dict[str, Literal[4, 8]]] = {"q4": 4, "q8": 8}
 _COLUMNS_PER_ROW: Final = {"q4": 8, "q8": 4}  # of the second axis of `codes`
 
@@ -48,17 +49,19 @@ def packed_as(stored: Mapping[str, str], where: str) -> Weights | None:
     return found
 
 
-def specs(name: str, shape: tuple[int, ...], kind: Weights, group: int) -> dict[str, TensorSpec]:
-    """The tensors of one parameter, to plan a file before its arrays exist; q4 and q8 want a matrix."""
+def specs(name: str, shape: tuple[int, ...], kind: Weights, group: int | None) -> dict[str, TensorSpec]:
+    """The tensors of one parameter, to plan a file before its arrays exist; q4 and q8 want a matrix.
+
+    `group` None is what `packing.pack` makes of it.
+    """
     if kind in ("f32", "bf16"):
         return {name: TensorSpec(kind.upper(), shape)}
     rows, columns = shape
-    panels, groups = -(-rows // PANEL), -(-columns // group)
-    factors = (panels, groups, PANEL)
-    shapes = (codes_shape(rows, columns, _BITS[kind], group), factors, factors)
+    parts = part_shapes(rows, columns, _BITS[kind], default_group(columns) if group is None else group)
+    del parts["offsets"]  # only weights of other tools have them
     return {
-        f"{name}.{kind}.{part}": TensorSpec("U8" if part == "codes" else "F16", one)
-        for part, one in zip(PARTS, shapes, strict=True)
+        f"{name}.{kind}.{part}": TensorSpec(_DTYPES[np.dtype(dtype).name], one)
+        for part, (dtype, one) in parts.items()
     }
 
 
@@ -67,7 +70,7 @@ def arrays(name: str, weight: Weight) -> dict[str, NDArray[Any]]:
     if isinstance(weight, Bf16Weight):
         return {name: weight.bits}
     if isinstance(weight, PackedWeight):
-        return {f"{name}.q{weight.bits}.{part}": getattr(weight, part) for part in PARTS}
+        return {f"{name}.q{weight.bits}.{part}": array for part, array in weight.parts.items()}
     return {name: weight}
 
 
@@ -75,26 +78,29 @@ def spelled(names: Mapping[str, StoredTensor], name: str) -> tuple[str, ...]:
     """The tensors of a file that one parameter is stored in; empty when it is not there."""
     if name in names:
         return (name,)
-    for kind in _BITS:
-        parts = tuple(f"{name}.{kind}.{part}" for part in PARTS)
-        if any(part in names for part in parts):
-            return parts
+    for kind, bits in _BITS.items():
+        prefix = f"{name}.{kind}."
+        wanted = [part for part in PARTS if part != "offsets" and (part != "steps" or bits == 4)]
+        held = [part for part in PARTS if prefix + part in names]
+        if held:
+            return tuple(prefix + part for part in PARTS if part in held or part in wanted)
     return ()
 
 
 def packed_weight(
     names: Mapping[str, StoredTensor], parts: tuple[str, ...], shape: tuple[int, int]
 ) -> PackedWeight:
-    """The packed matrix [rows, columns] stored in three tensors, which must all be there; nothing is copied.
+    """The packed matrix [rows, columns] stored in tensors that must all be there; nothing is copied.
 
     Raises WeightError when the parts do not fit the shape.
     """
-    codes, scales, offsets = (names[part].array for part in parts)
+    held = {part.rpartition(".")[2]: names[part].array for part in parts}
+    codes, scales = held["codes"], held["scales"]
     kind = parts[0].split(".")[-2]
     if codes.ndim != 4 or scales.ndim != 3 or not scales.size:
         raise WeightError(f"the packed tensor {parts[0]!r} has the shapes {codes.shape} and {scales.shape}")
     group = codes.shape[1] * _COLUMNS_PER_ROW[kind] // scales.shape[1]
     try:
-        return PackedWeight(_BITS[kind], group, *shape, codes, scales, offsets)
+        return PackedWeight.of(_BITS[kind], group, shape, held)
     except WeightError as error:
         raise WeightError(f"the packed tensor {parts[0]!r} does not fit: {error}") from error

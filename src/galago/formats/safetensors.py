@@ -38,7 +38,7 @@ __all__ = [
     "TensorSpec",
     "open_file",
     "open_folder",
-    "read_metadata",
+    "open_with_metadata",
     "write",
     "writing",
 ]
@@ -65,13 +65,13 @@ def open_file(path: StrPath) -> dict[str, StoredTensor]:
 
     Raises WeightError when the file is missing, damaged or lies about itself.
     """
+    return open_with_metadata(path)[0]
+
+
+def open_with_metadata(path: StrPath) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """The tensors of one file, and its `__metadata__`, empty where it has none. Raises as `open_file`."""
     header, data = _map(path)
-    return {name: _view(header, data, name) for name in header.specs}
-
-
-def read_metadata(path: StrPath) -> dict[str, str]:
-    """The `__metadata__` of one safetensors file; empty where it has none. Raises as `open_file`."""
-    return _map(path)[0].metadata
+    return {name: _view(header, data, name) for name in header.specs}, header.metadata
 
 
 def open_folder(folder: StrPath) -> dict[str, StoredTensor]:

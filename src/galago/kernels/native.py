@@ -25,7 +25,6 @@ except ImportError as error:
     ) from error
 
 F32: TypeAlias = NDArray[np.float32]
-F16: TypeAlias = NDArray[np.float16]
 
 
 def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
@@ -163,5 +162,6 @@ def _activate(kind: _native.Activation, x: F32) -> F32:
     return out
 
 
-def _packed(weight: PackedWeight) -> tuple[int, int, int, int, NDArray[np.uint8], F16, F16]:
-    return weight.bits, weight.group, weight.rows, weight.cols, weight.codes, weight.scales, weight.offsets
+def _packed(weight: PackedWeight) -> _native.Packed:
+    parts = weight.codes, weight.scales, weight.steps, weight.offsets
+    return weight.bits, weight.group, weight.rows, weight.cols, *parts

@@ -53,13 +53,15 @@ def quantise(x: F32, group: int) -> tuple[NDArray[np.int8], F32]:
 
 
 def _packed_product(x: F32, weight: PackedWeight) -> F64:
-    codes, scales, offsets = unpack_parts(weight)  # [N', groups, group], [N', groups]
+    values, scales, offsets = unpack_parts(weight)  # [N', groups, group], [N', groups]
     integers, step = quantise(x, weight.group)
     sums = integers.sum(axis=-1, dtype=np.int64)
-    y = np.zeros((len(x), len(codes)))
-    for g in range(codes.shape[1]):
-        dot = integers[:, g].astype(np.float64) @ codes[:, g].astype(np.float64).T  # exact integers
-        y += step[:, g, None] * (scales[:, g] * dot + offsets[:, g] * sums[:, g, None])
+    y = np.zeros((len(x), len(values)))
+    for g in range(values.shape[1]):
+        dot = integers[:, g].astype(np.float64) @ values[:, g].astype(np.float64).T  # exact integers
+        y += step[:, g, None] * scales[:, g] * dot
+        if offsets is not None:
+            y += step[:, g, None] * offsets[:, g] * sums[:, g, None]
     return y[:, : weight.rows]
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galago.packing import PANEL, PackedWeight
+from galago.packing import BIAS, PANEL, STEP, PackedWeight
 
 _BLOCK_VALUES = 1 << 24
 """Values unpacked at a time: 32 MB in bf16."""
@@ -32,11 +32,12 @@ FUSED_GROUPS = (32, 64, 128, 256)
 
 @dataclass(frozen=True, eq=False)
 class PackedTensor:
-    """A matrix [rows, cols], scale * code + offset, with groups padded to their full size by code 0.
+    """A matrix [rows, cols], scale * value + offset, with groups padded to their full size by values of 0.
 
-    `codes` uint8 [rows, groups * group] of 8 bits, or [rows, groups * group / 2] of 4: a byte's low nibble
-    belongs to the first half of its group, the high nibble to the second. `scales` and `offsets` are float16
-    [rows, groups].
+    `codes` of 8 bits are the values, int8 [rows, groups * group]; of 4 bits uint8 [rows, groups * group / 2],
+    value = multiplier * (nibble - zero), where a byte's low nibble belongs to the first 16 of 32 columns, the
+    high nibble to the others. `steps` of these 32 columns are uint8 [rows, groups * group / 32]: zero in the
+    low nibble, multiplier less 1 in the high one. `scales`, and `offsets` if any, are float16 [rows, groups].
     """
 
     bits: int
@@ -45,7 +46,8 @@ class PackedTensor:
     cols: int
     codes: Tensor
     scales: Tensor
-    offsets: Tensor
+    steps: Tensor | None
+    offsets: Tensor | None
     dtype: torch.dtype
     """What its rows are as activations."""
 
@@ -57,26 +59,26 @@ class PackedTensor:
     @property
     def nbytes(self) -> int:
         """Bytes held on the device."""
-        return self.codes.nbytes + self.scales.nbytes + self.offsets.nbytes
+        parts = (self.codes, self.scales, self.steps, self.offsets)
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 def upload(weight: PackedWeight, device: torch.device, dtype: torch.dtype) -> PackedTensor:
     """A host weight on a device, row by row."""
     groups = weight.scales.shape[1]
-    width = groups * weight.group * weight.bits // 8
-    codes = torch.empty((weight.rows, width), dtype=torch.uint8, device=device)
-    scales = torch.empty((weight.rows, groups), dtype=torch.float16, device=device)
-    offsets = torch.empty_like(scales)
-    for start, stop in _blocks(-(-weight.rows // PANEL), PANEL * groups * weight.group):
-        rows = slice(start * PANEL, min(stop * PANEL, weight.rows))
-        count = rows.stop - rows.start
-        values, scale, offset = _rows(weight, slice(start, stop), device)
-        if weight.bits == 4:
-            low, high = values.chunk(2, dim=-1)
-            values = low | (high << 4)
-        codes[rows] = values.flatten(1)[:count]
-        scales[rows], offsets[rows] = scale[:count], offset[:count]
-    return PackedTensor(weight.bits, weight.group, weight.rows, weight.cols, codes, scales, offsets, dtype)
+    parts = [
+        _rows(weight, slice(start, stop), device)
+        for start, stop in _blocks(-(-weight.rows // PANEL), PANEL * groups * weight.group)
+    ]
+    codes, scales, steps, offsets = (
+        None if part[0] is None else torch.cat(part)[: weight.rows].contiguous()
+        for part in zip(*parts, strict=True)
+    )
+    assert codes is not None
+    assert scales is not None
+    return PackedTensor(
+        weight.bits, weight.group, weight.rows, weight.cols, codes, scales, steps, offsets, dtype
+    )
 
 
 def linear(x: Tensor, weight: PackedTensor, bias: Tensor | None = None) -> Tensor:
@@ -95,11 +97,15 @@ def linear(x: Tensor, weight: PackedTensor, bias: Tensor | None = None) -> Tenso
 def values(weight: PackedTensor, rows: slice | Tensor, dtype: torch.dtype) -> Tensor:
     """Some rows of a weight as numbers [n, cols]."""
     codes = weight.codes[rows]
-    codes = codes.reshape(len(codes), weight.scales.shape[1], -1)  # [n, groups, bytes of a group]
-    if weight.bits == 4:
-        codes = torch.cat((codes & 15, codes >> 4), dim=-1)
-    scale, offset = (part[rows].float().unsqueeze(-1) for part in (weight.scales, weight.offsets))
-    dense = torch.addcmul(offset, codes.float(), scale)  # [n, groups, group]
+    if weight.steps is not None:
+        steps = weight.steps[rows].unsqueeze(-1)  # [n, cols/32, 1]
+        codes = codes.reshape(*steps.shape[:2], -1)
+        levels = torch.cat((codes & 15, codes >> 4), dim=-1).to(torch.int16) - (steps & 15)
+        codes = levels * ((steps >> 4) + 1)
+    scale = weight.scales[rows].float().unsqueeze(-1)
+    dense = codes.reshape(*scale.shape[:2], -1).float() * scale  # [n, groups, group]
+    if weight.offsets is not None:
+        dense += weight.offsets[rows].float().unsqueeze(-1)
     return dense.to(dtype).flatten(1)[:, : weight.cols]
 
 
@@ -110,18 +116,29 @@ def host_tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _rows(weight: PackedWeight, panels: slice, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Codes uint8 [16 P, groups, group], scales and offsets [16 P, groups] of P panels: `unpack_parts`."""
-    codes, scales, offsets = (
-        host_tensor(part[panels]).to(device) for part in (weight.codes, weight.scales, weight.offsets)
-    )
+def _rows(
+    weight: PackedWeight, panels: slice, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Codes, scales, steps and offsets of P panels as `PackedTensor` has them: the host's layout undone."""
+    codes = host_tensor(weight.codes[panels]).to(device)
     if weight.bits == 4:
         codes = torch.stack((codes & 15, codes >> 4), dim=2)  # [P, cols/8, 2, 16, 4]
-    rows, groups = len(codes) * PANEL, scales.shape[1]
-    quads = codes.reshape(len(codes), groups * weight.group // 4, PANEL, 4)
-    codes = quads.permute(0, 2, 1, 3).reshape(rows, groups, weight.group)
-    scales, offsets = (part.transpose(1, 2).reshape(rows, groups) for part in (scales, offsets))
-    return codes, scales, offsets
+    quads = codes.reshape(len(codes), -1, PANEL, 4)
+    codes = quads.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # [16 P, cols]
+    if weight.bits == 4:
+        low, high = codes.unflatten(1, (-1, STEP)).chunk(2, dim=-1)  # type: ignore[no-untyped-call]
+        codes = (low | (high << 4)).flatten(1)
+    else:
+        codes = (codes ^ BIAS).view(torch.int8)
+
+    def by_row(part: NDArray[Any] | None) -> Tensor | None:
+        if part is None:
+            return None
+        return host_tensor(part[panels]).to(device).transpose(1, 2).flatten(0, 1)
+
+    scales = by_row(weight.scales)
+    assert scales is not None
+    return codes, scales, by_row(weight.steps), by_row(weight.offsets)
 
 
 def _blocks(rows: int, values_of_row: int) -> Iterator[tuple[int, int]]:

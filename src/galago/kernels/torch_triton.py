@@ -36,6 +36,7 @@ def product(x: Tensor, weight: PackedTensor) -> Tensor:
         x.contiguous(),
         weight.codes,
         weight.scales,
+        weight.steps,
         weight.offsets,
         out,
         tokens,
@@ -57,6 +58,7 @@ def _product(
     x: Any,
     codes: Any,
     scales: Any,
+    steps: Any,
     offsets: Any,
     out: Any,
     tokens: Any,
@@ -83,23 +85,32 @@ def _product(
         at = row[:, None].to(tl.int64) * groups + group[None, :]
         code = tl.load(codes + at * UNIT + inside[None, :], mask=seen, other=0)
         scale = tl.load(scales + at, mask=seen, other=0).to(tl.float32)
-        offset = tl.load(offsets + at, mask=seen, other=0).to(tl.float32)
-        column = group * GROUP + inside
+        offset = tl.zeros_like(scale)
+        if offsets is not None:
+            offset = tl.load(offsets + at, mask=seen, other=0).to(tl.float32)
         fits = (token < tokens)[:, None]
-        near = tl.load(
-            x + token[:, None] * cols + column[None, :], mask=fits & (column < cols)[None, :], other=0
-        )
         if BITS == 8:
+            column = group * GROUP + inside
+            near = tl.load(
+                x + token[:, None] * cols + column[None, :], mask=fits & (column < cols)[None, :], other=0
+            )
             dense = code.to(tl.float32) * scale + offset
             sums += tl.dot(near, tl.trans(dense.to(near.dtype)), input_precision="ieee")
         else:
-            dense = (code & 15).to(tl.float32) * scale + offset
+            step = tl.load(steps + at * (GROUP // 32) + (inside // 16)[None, :], mask=seen, other=0)
+            zero = (step & 15).to(tl.float32)
+            scale = scale * ((step >> 4).to(tl.float32) + 1)
+            column = group * GROUP + inside // 16 * 32 + inside % 16
+            near = tl.load(
+                x + token[:, None] * cols + column[None, :], mask=fits & (column < cols)[None, :], other=0
+            )
+            dense = ((code & 15).to(tl.float32) - zero) * scale + offset
             sums += tl.dot(near, tl.trans(dense.to(near.dtype)), input_precision="ieee")
-            column += UNIT
+            column += 16
             far = tl.load(
                 x + token[:, None] * cols + column[None, :], mask=fits & (column < cols)[None, :], other=0
             )
-            dense = (code >> 4).to(tl.float32) * scale + offset
+            dense = ((code >> 4).to(tl.float32) - zero) * scale + offset
             sums += tl.dot(far, tl.trans(dense.to(far.dtype)), input_precision="ieee")
     where = (split * tokens + token[:, None]) * rows + row[None, :]
     tl.store(out + where, sums, mask=(token < tokens)[:, None] & (row < rows)[None, :])

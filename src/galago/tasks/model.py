@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.engine.boxes import boxes_in
 from galago.engine.cache import cache_folder
 from galago.engine.checkpoint import open_checkpoint
 from galago.engine.engine import Engine
@@ -21,7 +20,7 @@ from galago.engine.guard import GARBAGE_HINT
 from galago.engine.load import Progress, load_checkpoint
 from galago.engine.memory import parse_size, plan_memory
 from galago.engine.messages import Look
-from galago.engine.request import Messages, PictureBounds, Request
+from galago.engine.request import Messages, Request
 from galago.engine.share import BESIDE, CHUNK, DEVICE_BESIDE, DEVICE_CHUNK
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
@@ -39,6 +38,11 @@ if TYPE_CHECKING:
 
 LONG = 2048
 """Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
+OnAnswer = Callable[[Answer], None]
+"""Told the whole answer, with its record, before a verb makes its result of it."""
+
+DRAFTED = 2
+"""Tokens that extracting guesses ahead in a step; LOG 2026-11-25."""
 
 
 def load(
@@ -98,11 +102,12 @@ class Model:
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
     `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
-    `min_p`, `repetition_penalty`, `seed` and `stop`; `ask`, `ask_many`, `chat` and `stream` also one of
-    `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the checkpoint's
-    generation_config.json says; the other verbs take the likeliest token unless told otherwise. An option
-    that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt that is
-    too long ContextLengthError.
+    `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`, `chat` and `stream`
+    also one of `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the
+    checkpoint's generation_config.json says; the other verbs take the likeliest token unless told otherwise,
+    and tell `on_answer` the answer that their result is made of, with its record, even when it is garbage. An
+    option that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt
+    that is too long ContextLengthError.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -135,37 +140,45 @@ class Model:
         """`chat`, piece by piece: iterate for texts, `.answer` is the whole, `.close()` cancels the work."""
         return self.engine.stream(self._request(messages, options))
 
-    def caption(self, image: Any, **options: Unpack[TaskOptions]) -> str:
+    def caption(
+        self, image: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
+    ) -> str:
         """What the picture shows, in a sentence or two. Raises GarbageError."""
-        return self._task(image, prompts.CAPTION, options).text
+        return self._task(image, prompts.CAPTION, options, on_answer=on_answer).text
 
-    def find(self, image: Any, what: str, **options: Unpack[TaskOptions]) -> list[Box]:
+    def find(
+        self, image: Any, what: str, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
+    ) -> list[Box]:
         """Where `what` is, in pixels of the given picture; empty when it is not found. Raises GarbageError.
 
         An answer that `max_tokens` cut raises GalagoWarning and gives the boxes before the cut.
         """
-        encoded = self._look(image, options)
         loaded = self.engine.model
         question = loaded.family.boxes.question.format(what=loaded.tokenizer.guard(what))
         request = make_request(
-            _messages(encoded, question),
+            _messages([image], question),
             options,
             allow_constraint=False,
             max_tokens=LONG,
             show_special=True,
             trusted=True,
         )
-        answer = _sound(self.engine.answer([request])[0])
+        answer = self._answer(request, on_answer)
         if answer.finish_reason == "length":
             warnings.warn("the list of boxes was cut at max_tokens", GalagoWarning, stacklevel=2)
-        return list(boxes_in(answer.text, encoded, loaded.family.boxes))
+        return list(answer.boxes)
 
-    def read(self, image: Any, **options: Unpack[TaskOptions]) -> Reading:
+    def read(
+        self, image: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
+    ) -> Reading:
         """The text in the picture, from top to bottom. Raises GarbageError."""
-        text = self._task(image, prompts.READ, options, max_tokens=LONG).text.strip()
+        answer = self._task(image, prompts.READ, options, max_tokens=LONG, on_answer=on_answer)
+        text = answer.text.strip()
         return Reading(text, tuple(line.strip() for line in text.splitlines() if line.strip()))
 
-    def extract(self, image: Any, wanted: Any, **options: Unpack[TaskOptions]) -> Any:
+    def extract(
+        self, image: Any, wanted: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
+    ) -> Any:
         """What a picture says, as a value that validates.
 
         `wanted` is a JSON Schema (the value is its JSON), a pydantic model (the value is an instance), or a
@@ -178,9 +191,10 @@ class Model:
             options,
             allow_constraint=False,
             max_tokens=LONG,
+            draft_tokens=DRAFTED,
             constraint=parsed.constraint,
         )
-        return value_of(_sound(self.engine.answer([request])[0]), parsed)
+        return value_of(self._answer(request, on_answer), parsed)
 
     def encode(
         self, image: Any, *, fps: float | None = None, **options: Unpack[PictureOptions]
@@ -222,17 +236,28 @@ class Model:
         """A request that is drawn as the checkpoint says where the options do not."""
         return make_request(messages, options, checkpoint=self.engine.model.generation.sampling)
 
-    def _look(self, image: Any, options: Mapping[str, Any]) -> EncodedImage:
-        bounds = {key: options[key] for key in PictureOptions.__annotations__ if key in options}
-        return self.engine.encode(Look((image,)), PictureBounds(**bounds))
-
     def _task(
-        self, image: Any, question: str, options: Mapping[str, Any], max_tokens: int | None = None
+        self,
+        image: Any,
+        question: str,
+        options: Mapping[str, Any],
+        *,
+        max_tokens: int | None = None,
+        on_answer: OnAnswer | None,
     ) -> Answer:
         request = make_request(
             _messages(image, question), options, allow_constraint=False, max_tokens=max_tokens
         )
-        return _sound(self.engine.answer([request])[0])
+        return self._answer(request, on_answer)
+
+    def _answer(self, request: Request, on_answer: OnAnswer | None) -> Answer:
+        """The answer, which is told as it is; raises GarbageError when it is garbage."""
+        answer = self.engine.answer([request])[0]
+        if on_answer is not None:
+            on_answer(answer)
+        if answer.finish_reason == "garbage":
+            raise GarbageError(f"{answer.model}: {answer.notes[-1]}", hint=GARBAGE_HINT)
+        return answer
 
 
 def _messages(image: Any, question: Any) -> list[dict[str, Any]]:
@@ -242,13 +267,6 @@ def _messages(image: Any, question: Any) -> list[dict[str, Any]]:
     images = image if isinstance(image, (list, tuple)) else [image]
     parts = [{"type": "image", "image": one} for one in images]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
-
-
-def _sound(answer: Answer) -> Answer:
-    """The answer, unless it is garbage: then GarbageError."""
-    if answer.finish_reason == "garbage":
-        raise GarbageError(f"{answer.model}: {answer.notes[-1]}", hint=GARBAGE_HINT)
-    return answer
 
 
 def _cache_folder(cache: StrPath | bool | None) -> Path | None:  # noqa: FBT001 - False is a value of `cache`

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -32,6 +31,7 @@ class TaskOptions(PictureOptions, total=False):
     min_p: float | None
     repetition_penalty: float | None
     seed: int
+    draft_tokens: int
     stop: str | Sequence[str]
 
 
@@ -46,7 +46,7 @@ class AskOptions(TaskOptions, total=False):
 _PICTURE = tuple(PictureOptions.__annotations__)
 _CONSTRAINT = ("schema", "regex", "choices")
 _SAMPLING = tuple(key for key in TaskOptions.__annotations__ if key not in _PICTURE)
-_WHOLE = ("max_tokens", "min_tokens", "top_k", "seed")
+_WHOLE = ("max_tokens", "min_tokens", "top_k", "seed", "draft_tokens")
 
 
 def picture_bounds(options: Mapping[str, Any]) -> PictureBounds:
@@ -61,12 +61,13 @@ def make_request(
     *,
     allow_constraint: bool = True,
     max_tokens: int | None = None,
+    draft_tokens: int = 0,
     constraint: ConstraintSpec | None = None,
     show_special: bool = False,
     trusted: bool = False,
     checkpoint: Mapping[str, Any] | None = None,
 ) -> Request:
-    """A request from the options of a verb; `max_tokens` is the verb's own default.
+    """A request from the options of a verb; `max_tokens` and `draft_tokens` are the verb's own defaults.
 
     `checkpoint` has the model's own values of sampling options, for what is not given. Who gives a
     temperature says all about the draw: the model's top_k, top_p and min_p then do not count.
@@ -82,6 +83,7 @@ def make_request(
     sampling = {**own, **sampling}
     if max_tokens is not None:
         sampling.setdefault("max_tokens", max_tokens)
+    sampling.setdefault("draft_tokens", draft_tokens)
     sampling["stop"] = _texts(sampling.get("stop", ()))
     for key in sampling.keys() - {"stop"}:
         _check_number(key, sampling[key])
@@ -100,6 +102,8 @@ def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
     """Raise UsageError for an option that a verb does not have."""
     for name in options:
         if name not in known:
+            import difflib  # only a mistake needs it
+
             close = difflib.get_close_matches(name, known, n=1)
             raise UsageError(
                 f"there is no option {name!r} here",
