@@ -39,7 +39,7 @@ LONG = 2048
 """Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
 
 DRAFTED = 2
-"""Tokens that extracting guesses ahead in a step; LOG 2026-11-25."""
+"""Tokens that reading and extracting guess ahead in a step; LOG 2026-11-25."""
 
 
 def load(
@@ -144,7 +144,7 @@ class Model:
 
     def read(self, image: Any, **options: Unpack[TaskOptions]) -> Reading:
         """The text in the picture, from top to bottom. Raises GarbageError."""
-        text = self._task(image, prompts.READ, options, max_tokens=LONG).text.strip()
+        text = self._task(image, prompts.READ, options, max_tokens=LONG, draft_tokens=DRAFTED).text.strip()
         return Reading(text, tuple(line.strip() for line in text.splitlines() if line.strip()))
 
     def extract(self, image: Any, wanted: Any, **options: Unpack[TaskOptions]) -> Any:
@@ -210,10 +210,20 @@ class Model:
         return self.engine.encode(Look((image,)), PictureBounds(**bounds))
 
     def _task(
-        self, image: Any, question: str, options: Mapping[str, Any], max_tokens: int | None = None
+        self,
+        image: Any,
+        question: str,
+        options: Mapping[str, Any],
+        max_tokens: int | None = None,
+        draft_tokens: int = 0,
     ) -> Answer:
+        """The answer to a verb's question with the verb's own defaults."""
         request = make_request(
-            _messages(image, question), options, allow_constraint=False, max_tokens=max_tokens
+            _messages(image, question),
+            options,
+            allow_constraint=False,
+            max_tokens=max_tokens,
+            draft_tokens=draft_tokens,
         )
         return _sound(self.engine.answer([request])[0])
 
