@@ -73,7 +73,7 @@ struct PackedProduct {
     PackedMatrix weight;
     Activations x;
     const float* bias;
-    float* y;  // [tokens, weight.rows]
+    Rows<float> y;  // [tokens, weight.rows]
 };
 
 struct Norm {

@@ -97,7 +97,7 @@ void linear_packed(const PackedProduct& p, Span panels, void*) {
                 if (w.offsets != nullptr)
                     sum += step * from_f16(w.offsets[place]) * static_cast<double>(total);
             }
-            p.y[t * w.rows + n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
+            p.y[t][n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
         }
     }
 }

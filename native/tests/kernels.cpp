@@ -116,9 +116,19 @@ void packed_products(const Machines& m) {
                 for (const int64_t tokens : {0, 1, 2, 13, 40}) {
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                        ops::linear(
-                            place, {x.data(), cols}, tokens, w, tokens % 2 == 0 ? bias.data() : nullptr, y
-                        );
+                        const ops::Target target{w, tokens % 2 == 0 ? bias.data() : nullptr, y};
+                        ops::linear(place, {x.data(), cols}, tokens, &target, 1);
+                    });
+                    both(m, "gated", tokens * rows, 1e-4, [&](const ops::Place& place, float* y) {
+                        const ops::Target gate{w, bias.data(), y}, up{w, nullptr, nullptr};
+                        ops::gated(place, {x.data(), cols}, tokens, gate, up);
+                    });
+                    both(m, "three", 3 * tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
+                        const int64_t all = tokens * rows;
+                        const ops::Target targets[] = {
+                            {w, nullptr, y}, {w, bias.data(), y + all}, {w, nullptr, y + 2 * all}
+                        };
+                        ops::linear(place, {x.data(), cols}, tokens, targets, 3);
                     });
                 }
                 Block<float> row(cols);

@@ -99,6 +99,30 @@ def test_packed_products_stay_close_when_some_channels_are_outliers(random, bits
     assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize("tokens", [0, 1, 5, 40])
+@pytest.mark.parametrize("kinds", [("q4", "q8", "q4"), ("q8", "f32", "bf16"), ("q4",)])
+def test_several_products_of_one_array_are_those_one_by_one(random, kinds, tokens):
+    x, weights, biases = random(tokens, 150), [], []
+    for rows, kind in zip((70, 5, 33), kinds, strict=False):
+        weight = random(rows, 150)
+        weights.append(packing.pack(weight, int(kind[1]), 64) if kind[0] == "q" else dense(weight, kind))
+        biases.append(random(rows) if rows > 5 else None)
+    got = kernels.linears(x, weights, biases)
+    for y, weight, bias in zip(got, weights, biases, strict=True):
+        np.testing.assert_array_equal(y, kernels.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 5, 40, 130])
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q8", "q4"])
+def test_a_gated_product_is_silu_of_one_times_the_other(random, kind, tokens):
+    x, weights = random(tokens, 300), [random(83, 300) for _ in range(2)]
+    held = [packing.pack(w, int(kind[1])) if kind[0] == "q" else dense(w, kind) for w in weights]
+    biases = [random(83), None]
+    got = kernels.gated(x, held, biases)
+    want = kernels.silu_mul(*(kernels.linear(x, w, b) for w, b in zip(held, biases, strict=True)))
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("kind", ["f32", "q8"])
 def test_rows_of_a_wider_array_are_read_in_place(random, agrees, kind):
     weight, wide = random(20, 64), random(11, 200)

@@ -26,12 +26,14 @@ __all__ = [
     "available",
     "concatenate",
     "embed",
+    "gated",
     "gelu",
     "gelu_tanh",
     "is_finite",
     "layer_norm",
     "like",
     "linear",
+    "linears",
     "quick_gelu",
     "rms_norm",
     "rotate",
@@ -60,6 +62,17 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     With a packed weight, x is rounded to int8 by token and group of columns (see `reference.quantise`).
     """
     return _backend(x).linear(x, weight, bias)
+
+
+def linears(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) -> Sequence[Array]:
+    """Several products with one x, which is rounded once: weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    found: Sequence[Array] = _backend(x).linears(x, weights, biases)
+    return found
+
+
+def gated(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) -> Array:
+    """silu(linear(x, weights[0], biases[0])) * linear(x, weights[1], biases[1]): [T, K] -> [T, N]."""
+    return _backend(x).gated(x, weights, biases)
 
 
 def embed(weight: Array, ids: Array) -> Array:

@@ -6,6 +6,7 @@ Sums are float64 and results float32. Plain and slow on purpose; chosen only by 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -29,6 +30,16 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
     else:
         y = x.astype(np.float64) @ to_dense(weight).astype(np.float64).T
     return _narrow(y if bias is None else y + bias)
+
+
+def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:
+    """x [T, K], weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
+
+def gated(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> F32:
+    """x [T, K], two weights [N, K], biases [N] -> [T, N]."""
+    return silu_mul(*linears(x, weights, biases))
 
 
 def quantise(x: F32, group: int) -> tuple[NDArray[np.int8], F32]:
