@@ -125,6 +125,29 @@ void gated_packed(
     finish(status);
 }
 
+// Fills the parts of a packed weight from dense rows of finite values; false when one is beyond float16.
+bool pack(
+    Pool& pool, int isa, nb::handle x_, int bits, int64_t group, nb::handle codes_, nb::handle scales_,
+    nb::handle steps_
+) {
+    const Floats x(x_, "x", 2);
+    const Array<uint8_t> codes(codes_, "codes", 4, true);
+    const Array<uint16_t> scales(scales_, "scales", 3, true);
+    std::optional<Array<uint8_t>> steps;
+    if (!steps_.is_none()) steps.emplace(steps_, "steps", 3, true);
+    check((bits == 4 && steps) || (bits == 8 && !steps), "weights of 4 bits have steps, those of 8 none");
+    check(group > 0 && group % step_cols == 0, "a group must be a multiple of 32");
+    const PackedMatrix shape{nullptr, nullptr, nullptr, nullptr, x.size(0), x.size(1), group, bits};
+    codes.packed_from(0).sized({shape.panels(), shape.padded_cols() * bits / 32, panel_rows, 4});
+    scales.packed_from(0).sized({shape.panels(), shape.groups(), panel_rows});
+    if (steps) steps->packed_from(0).sized({shape.panels(), shape.padded_cols() / step_cols, panel_rows});
+    const Pack packing{rows_of(x),   x.size(0),     x.size(1), group, bits, codes.data(),
+                       scales.data(), steps ? steps->data() : nullptr};
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::pack_cost(x.count()));
+    return ops::pack(where, packing);
+}
+
 // copy(id, y) for each id, which must be a row of the table.
 template <class F>
 void embed(const Array<int64_t>& ids, const Floats& out, int64_t rows, int64_t cols, const F& copy) {
@@ -337,6 +360,10 @@ NB_MODULE(_native, m) {
     );
     m.def("linear_packed", linear_packed);
     m.def("gated_packed", gated_packed);
+    m.def(
+        "pack", pack, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none()
+    );
     m.def("embed_f32", embed_f32);
     m.def("embed_bf16", embed_bf16);
     m.def("embed_packed", embed_packed);

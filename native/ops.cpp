@@ -170,6 +170,14 @@ Status gated(
     return in_chunks(place, x, tokens, w, outcome, multiply);
 }
 
+bool pack(const Place& place, const Pack& p) {
+    std::atomic<bool> good{true};
+    share(place, pack_cost(p.rows * p.cols), ceil_div(p.rows, panel_rows), [&](Span panels) {
+        if (!place.kernels.pack(p, panels)) good.store(false, std::memory_order_relaxed);
+    });
+    return good.load();
+}
+
 Status rms_norm(const Place& place, const Norm& p, int64_t tokens) {
     share(place, pass_cost(tokens * p.cols), tokens, [&](Span part) { place.kernels.rms_norm(p, part); });
     return Status::done;

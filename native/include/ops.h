@@ -31,6 +31,9 @@ Status linear(const Place&, Rows<const float> x, int64_t tokens, const Target* t
 // `gate` is used.
 Status gated(const Place&, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up);
 
+// False when a value is beyond the range of float16.
+bool pack(const Place&, const Pack&);
+
 Status rms_norm(const Place&, const Norm&, int64_t tokens);
 Status layer_norm(const Place&, const Norm&, int64_t tokens);
 Status rotate(const Place&, const Rotate&, int64_t tokens);
@@ -60,6 +63,7 @@ constexpr double attention_cost(int64_t tokens, int64_t keys, int64_t heads, int
     return static_cast<double>(tokens * heads) * static_cast<double>(keys) * static_cast<double>(size + 8) *
            0.06;
 }
+constexpr double pack_cost(int64_t count) { return static_cast<double>(count) * 2; }
 constexpr double pass_cost(int64_t count) { return static_cast<double>(count) * 0.2; }
 constexpr double activation_cost(int64_t count) { return static_cast<double>(count) * 0.4; }
 

@@ -138,6 +138,33 @@ void packed_products(const Machines& m) {
     }
 }
 
+void packing(const Machines& m) {
+    for (const int bits : {4, 8}) {
+        for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}}) {
+            PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, 64, bits};
+            auto x = random_floats(rows * cols);
+            const auto run = [&](const ops::Place& place, Block<uint8_t>& codes, Block<uint16_t>& scales) {
+                Block<uint8_t> steps(w.panels() * w.padded_cols() / step_cols * panel_rows);
+                uint8_t* of_nibbles = bits == 4 ? steps.data() : nullptr;
+                const Pack p{{x.data(), cols}, rows,          cols,      w.group, bits,
+                             codes.data(),     scales.data(), of_nibbles};
+                if (!ops::pack(place, p)) ++failures;
+            };
+            Block<uint8_t> got(w.panels() * w.panel_bytes()), want(w.panels() * w.panel_bytes());
+            const int64_t factors = w.panels() * w.groups() * panel_rows;
+            Block<uint16_t> scales(factors), judged(factors);
+            run(m.here(), got, scales);
+            run(m.judge(), want, judged);
+            int64_t different = 0;
+            for (int64_t i = 0; i < factors; ++i) different += scales[i] != judged[i];
+            for (int64_t i = 0; i < got.size(); ++i) different += bits == 8 && got[i] != want[i];
+            if (different == 0) continue;
+            std::printf("%s: %lld differ\n", m.name("pack").c_str(), static_cast<long long>(different));
+            ++failures;
+        }
+    }
+}
+
 void passes(const Machines& m) {
     for (const int64_t cols : {1, 7, 16, 33, 130}) {
         const int64_t tokens = 5, heads = 3;
@@ -231,6 +258,7 @@ int main() {
         const Machines machines{*list.tables[i], pool};
         dense_products(machines);
         packed_products(machines);
+        packing(machines);
         passes(machines);
         attention(machines);
         ceilings(machines);

@@ -16,7 +16,7 @@ import numpy as np
 
 from galago.errors import UsageError
 from galago.kernels.context import Backend, ThreadPool, current, using
-from galago.packing import Bf16Weight, PackedWeight
+from galago.packing import Bf16Weight, Bits, PackedWeight
 
 __all__ = [
     "Array",
@@ -34,6 +34,7 @@ __all__ = [
     "like",
     "linear",
     "linears",
+    "pack",
     "quick_gelu",
     "rms_norm",
     "rotate",
@@ -78,6 +79,12 @@ def gated(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) ->
 def embed(weight: Array, ids: Array) -> Array:
     """weight [V, D] of any kind, integer ids [T] -> [T, D]. Ids outside 0 .. V-1 raise UsageError."""
     return _backend(weight).embed(weight, ids)
+
+
+def pack(dense: Array, bits: Bits, group: int | None = None) -> PackedWeight:
+    """A numpy matrix [N, K], packed as `packing.pack` packs it and many times faster; raises the same."""
+    packed: PackedWeight = _backend(dense).pack(dense, bits, group)
+    return packed
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

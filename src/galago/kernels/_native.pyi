@@ -38,6 +38,16 @@ def linear_packed(
 def gated_packed(
     pool: Pool, isa: int, x: _F32, weights: list[Packed], biases: list[_F32 | None], outs: list[_F32]
 ) -> None: ...
+def pack(
+    pool: Pool,
+    isa: int,
+    x: _F32,
+    bits: int,
+    group: int,
+    codes: NDArray[np.uint8],
+    scales: NDArray[np.float16],
+    steps: NDArray[np.uint8] | None,
+) -> bool: ...
 def embed_f32(weight: _F32, ids: NDArray[np.int64], out: _F32) -> None: ...
 def embed_bf16(weight: NDArray[np.uint16], ids: NDArray[np.int64], out: _F32) -> None: ...
 def embed_packed(weight: Packed, ids: NDArray[np.int64], out: _F32) -> None: ...

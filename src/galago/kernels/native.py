@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
 from galago.kernels.context import current, shared_pool
-from galago.packing import Bf16Weight, PackedWeight, Weight
+from galago.packing import Bf16Weight, Bits, PackedWeight, Weight, beyond_float16, empty_like
 
 try:
     from galago.kernels import _native
@@ -59,6 +59,15 @@ def gated(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> F3
     out = np.empty((x.shape[0], weights[0].shape[0]), np.float32)
     _native.gated_packed(*_place(), x, packed, list(biases), [out])
     return out
+
+
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed, as `packing.pack` does it."""
+    weight = empty_like(dense, bits, group)
+    rows = np.ascontiguousarray(dense, np.float32)
+    if not _native.pack(*_place(), rows, bits, weight.group, weight.codes, weight.scales, weight.steps):
+        raise beyond_float16(dense)
+    return weight
 
 
 def embed(weight: Weight, ids: NDArray[np.integer]) -> F32:

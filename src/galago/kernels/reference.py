@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from galago import packing
 from galago.errors import UsageError
-from galago.packing import PackedWeight, Weight, take_rows, to_dense, unpack_parts
+from galago.packing import Bits, PackedWeight, Weight, take_rows, to_dense, unpack_parts
 
 F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
@@ -74,6 +75,11 @@ def _packed_product(x: F32, weight: PackedWeight) -> F64:
         if offsets is not None:
             y += step[:, g, None] * offsets[:, g] * sums[:, g, None]
     return y[:, : weight.rows]
+
+
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed."""
+    return packing.pack(dense, bits, group)
 
 
 def embed(weight: Weight, ids: NDArray[np.integer]) -> F32:
