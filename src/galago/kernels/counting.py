@@ -5,7 +5,7 @@ Results are zeros of the right shape. A weight is anything with a shape: one wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.errors import UsageError
 from galago.kernels.context import using
-from galago.packing import PackedWeight
+from galago.packing import Bits, PackedWeight
 
 F32 = NDArray[np.float32]
 
@@ -59,6 +60,21 @@ def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
         tally.f32 += len(x) * rows * columns
     tally.weight_bytes += getattr(weight, "nbytes", 0)
     return np.zeros((len(x), rows), np.float32)
+
+
+def linears(x: F32, weights: Sequence[Any], _biases: Any = None) -> list[F32]:
+    """x [T, K], weights [N_i, K] -> zeros [T, N_i]."""
+    return [linear(x, weight) for weight in weights]
+
+
+def gated(x: F32, weights: Sequence[Any], _biases: Any = None) -> F32:
+    """x [T, K], two weights [N, K] -> zeros [T, N]; both are multiplied with."""
+    return linears(x, weights)[0]
+
+
+def pack(_dense: F32, bits: Bits, _group: int | None = None) -> PackedWeight:
+    """Refused: packing is no part of an answer."""
+    raise UsageError(f"packing in {bits} bits cannot be counted")
 
 
 def embed(weight: Any, ids: NDArray[np.integer]) -> F32:
