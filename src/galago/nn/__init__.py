@@ -5,7 +5,7 @@ layer never asks which. Nothing here knows a model family or a file.
 """
 
 from galago.nn.cache import Cache
-from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm
+from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, project
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
 from galago.nn.rope import axial_angles, mrope_angles
 
@@ -26,4 +26,5 @@ __all__ = [
     "initialise",
     "mrope_angles",
     "parameters",
+    "project",
 ]
