@@ -1,5 +1,7 @@
 // Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
-// sums.
+// sums. A trait gives the register tile, packed_panels by packed_tokens, and on 16 rows of a panel: PanelSums
+// with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16; and
+// expand, which makes bytes of the nibbles.
 #pragma once
 
 namespace galago::GALAGO_ISA {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.errors import UsageError
+from galago import packing
 from galago.kernels.context import using
 from galago.packing import Bits, PackedWeight
 
@@ -62,19 +62,19 @@ def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
     return np.zeros((len(x), rows), np.float32)
 
 
-def linears(x: F32, weights: Sequence[Any], _biases: Any = None) -> list[F32]:
+def linears(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> list[F32]:
     """x [T, K], weights [N_i, K] -> zeros [T, N_i]."""
-    return [linear(x, weight) for weight in weights]
+    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
 
-def gated(x: F32, weights: Sequence[Any], _biases: Any = None) -> F32:
-    """x [T, K], two weights [N, K] -> zeros [T, N]; both are multiplied with."""
-    return linears(x, weights)[0]
+def gated(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> F32:
+    """x [T, K], two weights [N, K] -> zeros [T, N]."""
+    return linears(x, weights, biases)[0]
 
 
-def pack(_dense: F32, bits: Bits, _group: int | None = None) -> PackedWeight:
-    """Refused: packing is no part of an answer."""
-    raise UsageError(f"packing in {bits} bits cannot be counted")
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed zeros."""
+    return packing.empty_like(dense, bits, group)
 
 
 def embed(weight: Any, ids: NDArray[np.integer]) -> F32:
