@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,27 +23,30 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
     Every sequence must have that many rows, at least one; n of them are of its draft, and `Generation.take`
     must be told their logits. Modifies the caches; when it raises, they are as before.
     """
-    drafted = [count - generation.pending for generation, count in shares]
     held = [len(generation.cache) for generation, _ in shares]
+    told: list[int] = []  # the rows whose logits are wanted
+    parts, end = [], 0
+    for generation, count in shares:
+        end += count
+        first, drafted = len(told), count - generation.pending
+        told += range(end - drafted - 1, end)  # none of a prompt that is not fed to its end
+        parts.append(slice(first, len(told)))
     rows = [generation.rows(count) for generation, count in shares]
-    x = np.concatenate(
-        [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
-    )
+    x = [embed(network, part, generation.prompt) for (generation, _), part in zip(shares, rows, strict=True)]
+    positions = [part.positions for part in rows]
     cache = BatchCache([(generation.cache, count) for generation, count in shares])
     try:
-        hidden = network.decode(x, np.concatenate([part.positions for part in rows], axis=1), cache)
-        ends = np.cumsum([count for _, count in shares])
-        wanted = [np.arange(end - extra - 1, end) for end, extra in zip(ends, drafted, strict=True)]
-        told = np.concatenate(wanted)  # nothing of a prompt that is not fed to its end
-        logits = network.logits(np.ascontiguousarray(hidden[told])) if len(told) else None
+        hidden = network.decode(_joined(x, 0), _joined(positions, 1), cache)
+        logits = network.logits(hidden if len(told) == len(hidden) else hidden[told]) if told else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
-    if logits is None:
-        return [None] * len(shares)
-    parts = np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
-    return [part if len(part) else None for part in parts]
+    return [None if logits is None or part.start == part.stop else logits[part] for part in parts]
+
+
+def _joined(parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
 
 
 def prompt_logits(network: VisionLanguageModel, prompt: Prompt, chunk: int = CHUNK) -> F32:
