@@ -181,5 +181,14 @@ void fill(Kernels&);
 namespace avx512_vnni {
 void fill(Kernels&);
 }
+namespace neon {
+void fill(Kernels&);
+}
+namespace neon_dotprod {
+void fill(Kernels&);
+}
+namespace neon_i8mm {
+void fill(Kernels&);
+}
 
 }  // namespace galago
