@@ -63,7 +63,7 @@ class Comparison:
         """Take one sample; raises ProcessFailedError."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if turn.part == CEILINGS:
-            values, command = ceilings.measure(self.workload.threads), "benchmarks/ceilings.c"
+            values, command = ceilings.measure(self.workload.threads), "python -m galago.bench"
         elif turn.part == common.PROCESS and self.engines[turn.engine].binary:
             values, command = self._binary(self.engines[turn.engine])
         else:

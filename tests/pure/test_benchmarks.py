@@ -12,7 +12,7 @@ from benchmarks.drivers.llamacpp import vision_seconds
 from benchmarks.engines import engines
 from benchmarks.record import Record, Sample, Spread
 from benchmarks.run import turns
-from benchmarks.table import ROWS, markdown, ratio
+from benchmarks.table import ROWS, markdown, ratio, shares
 from benchmarks.tokenizer import SPECIAL_TOKENS, WORDS, vocabulary_and_merges, write_tokenizer
 from benchmarks.workloads import QUESTIONS, WORKLOADS, pictures
 from galago import models
@@ -218,6 +218,19 @@ def test_a_table_shows_what_was_measured_and_nothing_else():
     assert "30 to 30 GB/s read" in text
     assert "slow" not in text.splitlines()[2]
     assert "prefill" not in text
+
+
+def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
+    told = {"read_bytes_per_s": 30.0, "int8_operations_per_s": 100.0, "f32_operations_per_s": 10.0}
+    held = record(
+        sample("machine", part="ceilings", **told),
+        sample("machine", 2, part="ceilings", **{name: value / 2 for name, value in told.items()}),
+        sample("galago", vision_s=4.0, vision_int8_operations=200.0, vision_f32_operations=10.0,
+               decode_tokens_per_s=5.0, token_bytes=3.0, prefill_s=1.0),
+    )  # fmt: skip
+    spreads = held.spreads("w1")
+    assert shares(spreads["galago"], spreads["machine"]) == {"vision": 0.75, "decode": 0.5}
+    assert "vision 75%, decode 50%" in markdown(held, "w1")
 
 
 class Told:
