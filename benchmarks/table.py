@@ -65,6 +65,9 @@ def markdown(record: Record, workload: str) -> str:
     cells = [f"{size / 1e6:.0f}" if size else "" for size in sizes]
     lines += [_line("files, MB", *cells, *([""] if others else [])), ""]
     lines += _ceilings(spreads.get(MACHINE, {}))
+    taken = [spreads[name]["others_share"].most for name in shown if "others_share" in spreads[name]]
+    if taken:
+        lines.append(f"Other processes took at most {max(taken):.0%} of the machine meanwhile.")
     told = [f"{name} {share:.0%}" for name, share in shares(ours, spreads.get(MACHINE, {})).items()]
     if told:
         lines.append(f"Share of the ceiling that Galago reaches: {', '.join(told)}.")

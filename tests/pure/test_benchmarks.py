@@ -1,6 +1,8 @@
 """The benchmark: its checkpoints are of official form, its records add up, its tables say who is faster."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from benchmarks.checkpoints import named_config, random_bits, shards, special_ba
 from benchmarks.drivers.common import Job, forget_files, measure, remember_files
 from benchmarks.drivers.llamacpp import vision_seconds
 from benchmarks.engines import engines
+from benchmarks.process import ProcessFailedError, busy_seconds, whole_process
 from benchmarks.record import Record, Sample, Spread
 from benchmarks.run import turns
 from benchmarks.table import ROWS, markdown, ratio, shares
@@ -283,6 +286,21 @@ def test_a_models_files_are_read_whole_and_stay_when_they_are_forgotten(tmp_path
     (tmp_path / "two").write_bytes(b"4567")
     forget_files(tmp_path)
     assert remember_files(tmp_path) == 7
+
+
+def test_what_others_take_of_the_machine_is_told(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 20 30 9000 500 1 2 3 50 0\ncpu0 0 0 0 0\n")
+    assert busy_seconds(stat) == 156 / os.sysconf("SC_CLK_TCK")
+    done = whole_process([sys.executable, "-c", "print(input())"], lambda: "a job")
+    assert done.said == "a job\n"
+    assert 0 <= done.others_share <= 1
+    assert "took at most 20% of the machine" in markdown(record(sample("galago", others_share=0.2)), "w1")
+
+
+def test_a_process_that_fails_tells_the_end_of_its_words():
+    with pytest.raises(ProcessFailedError, match="exit code 3: sorry"):
+        whole_process([sys.executable, "-c", "import sys; sys.stderr.write('sorry'); sys.exit(3)"])
 
 
 def test_the_vision_time_of_a_log_is_between_its_two_lines():
