@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.engines import ROOT
 
@@ -15,11 +17,22 @@ class ProcessFailedError(Exception):
     """A process of an engine ended badly; the message holds the end of what it said."""
 
 
-def whole_process(command: list[str], job: Callable[[], str] | None = None) -> tuple[float, int, str]:
-    """Run a command; wall seconds, peak resident bytes, and its stdout. `job()` is its stdin.
+@dataclass(frozen=True)
+class Finished:
+    """What a process took and said. `others_share` (0 to 1) of the machine's time went to other processes."""
 
-    The job is asked for just before the start, so that it can hold the time. Raises ProcessFailedError.
+    seconds: float
+    peak_bytes: int
+    others_share: float
+    said: str
+
+
+def whole_process(command: list[str], job: Callable[[], str] | None = None) -> Finished:
+    """Run a command to its end. `job()` is its stdin, asked for just before the start: it may hold the time.
+
+    Raises ProcessFailedError.
     """
+    busy_before = busy_seconds()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -42,7 +55,16 @@ def whole_process(command: list[str], job: Callable[[], str] | None = None) -> t
         complained.seek(0)
         if process.returncode:
             raise ProcessFailedError(f"exit code {process.returncode}: {complained.read()[-800:]}")
-        return seconds, usage.ru_maxrss * 1024, said.read()
+        others_s = busy_seconds() - busy_before - usage.ru_utime - usage.ru_stime
+        share = max(0.0, others_s) / (seconds * (os.cpu_count() or 1))
+        return Finished(seconds, usage.ru_maxrss * 1024, share, said.read())
+
+
+def busy_seconds(stat: Path = Path("/proc/stat")) -> float:
+    """Seconds that all processors together have spent on anything but waiting, since the machine started."""
+    ticks = [int(one) for one in stat.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]]
+    idle, waiting = ticks[3:5]
+    return (sum(ticks[:8]) - idle - waiting) / os.sysconf("SC_CLK_TCK")  # guests are counted in the first
 
 
 def finish(values: Mapping[str, float]) -> str:

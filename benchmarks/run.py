@@ -21,7 +21,7 @@ from typing import Any, Final
 from benchmarks import ceilings
 from benchmarks.drivers import common
 from benchmarks.engines import ROOT, Engine, engines, models_folder
-from benchmarks.process import ProcessFailedError, finish, whole_process
+from benchmarks.process import Finished, ProcessFailedError, finish, whole_process
 from benchmarks.record import Record, Sample
 from benchmarks.table import MACHINE, OURS, markdown
 from benchmarks.workloads import QUESTIONS, WORKLOADS, Workload, pictures
@@ -63,7 +63,7 @@ class Comparison:
         """Take one sample; raises ProcessFailedError."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if turn.part == CEILINGS:
-            values, command = ceilings.measure(self.workload.threads), "benchmarks/ceilings.c"
+            values, command = ceilings.measure(self.workload.threads), "python -m galago.bench"
         elif turn.part == common.PROCESS and self.engines[turn.engine].binary:
             values, command = self._binary(self.engines[turn.engine])
         else:
@@ -77,8 +77,7 @@ class Comparison:
         model = engine.model(load.name, self.models)
         common.remember_files(model)
         command = engine.whole(model, self.pictures[0], QUESTIONS[0], load.new_tokens, load.threads)
-        seconds, peak, _ = whole_process(command)
-        return {"process_s": seconds, "process_peak_bytes": peak}, " ".join(command)
+        return _of_the_whole(whole_process(command)), " ".join(command)
 
     def _driver(self, engine: Engine, part: str) -> tuple[dict[str, float], str]:
         model = engine.model(self.workload.name, self.models)
@@ -93,16 +92,25 @@ class Comparison:
             "options": engine.options,
         }
         command = [str(engine.python), "-m", f"benchmarks.drivers.{engine.driver}"]
-        seconds, peak, said = whole_process(command, lambda: json.dumps(job | {"spawned": time.time()}))
+        done = whole_process(command, lambda: json.dumps(job | {"spawned": time.time()}))
         if part == common.PROCESS:
-            return {"process_s": seconds, "process_peak_bytes": peak}, " ".join(command)
-        return dict(json.loads(said.strip().splitlines()[-1])), " ".join(command)
+            return _of_the_whole(done), " ".join(command)
+        values = json.loads(done.said.strip().splitlines()[-1])
+        return values | {"others_share": done.others_share}, " ".join(command)
 
     def _portable(self, command: str) -> str:
         """A command without this machine's folders."""
         for folder, name in ((self.models, "MODELS"), (ROOT, "."), (Path.home(), "~")):
             command = command.replace(str(folder), name)
         return command
+
+
+def _of_the_whole(done: Finished) -> dict[str, float]:
+    return {
+        "process_s": done.seconds,
+        "process_peak_bytes": done.peak_bytes,
+        "others_share": done.others_share,
+    }
 
 
 def describe(comparison: Comparison, record: Record) -> None:

@@ -45,13 +45,7 @@ ROWS: Final = (
 CEILINGS: Final = (
     ("read_bytes_per_s", 1e9, "GB/s read"),
     ("int8_operations_per_s", 1e9, "G int8 operations/s"),
-    ("bf16_operations_per_s", 1e9, "G bf16 operations/s"),
     ("f32_operations_per_s", 1e9, "G float32 operations/s"),
-)
-SHARES: Final = (
-    ("vision_share", "vision, of int8 operations"),
-    ("prefill_share", "prefill, of int8 operations"),
-    ("decode_share", "decode, of bytes read"),
 )
 
 
@@ -71,9 +65,12 @@ def markdown(record: Record, workload: str) -> str:
     cells = [f"{size / 1e6:.0f}" if size else "" for size in sizes]
     lines += [_line("files, MB", *cells, *([""] if others else [])), ""]
     lines += _ceilings(spreads.get(MACHINE, {}))
-    shares = [f"{label} {ours[key].median:.0%}" for key, label in SHARES if key in ours]
-    if shares:
-        lines.append(f"Share of the ceiling that Galago reaches: {', '.join(shares)}.")
+    taken = [spreads[name]["others_share"].most for name in shown if "others_share" in spreads[name]]
+    if taken:
+        lines.append(f"Other processes took at most {max(taken):.0%} of the machine meanwhile.")
+    told = [f"{name} {share:.0%}" for name, share in shares(ours, spreads.get(MACHINE, {})).items()]
+    if told:
+        lines.append(f"Share of the ceiling that Galago reaches: {', '.join(told)}.")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -84,6 +81,25 @@ def ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: R
         return None
     best = max(theirs) if row.higher else min(theirs)
     return spreads[OURS][row.key].median / best
+
+
+def shares(ours: Mapping[str, Spread], machine: Mapping[str, Spread]) -> dict[str, float]:
+    """What part of the best ceiling met vision, prefill and decode reach, from counted operations and bytes.
+
+    Operations on bytes and on floats each count against their own ceiling, as seconds that add up.
+    """
+    rates = {name: spread.most for name, spread in machine.items()}
+    found = {}
+    for stage in ("vision", "prefill"):
+        work = {kind: f"{stage}_{kind}_operations" for kind in ("int8", "f32")}
+        known = all(work[kind] in ours and f"{kind}_operations_per_s" in rates for kind in work)
+        if known and f"{stage}_s" in ours:
+            needed_s = sum(ours[work[kind]].median / rates[f"{kind}_operations_per_s"] for kind in work)
+            found[stage] = needed_s / ours[f"{stage}_s"].median
+    if {"token_bytes", "decode_tokens_per_s"} <= ours.keys() and "read_bytes_per_s" in rates:
+        read = ours["token_bytes"].median * ours["decode_tokens_per_s"].median
+        found["decode"] = read / rates["read_bytes_per_s"]
+    return found
 
 
 def _ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: Row) -> str:

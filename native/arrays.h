@@ -170,7 +170,9 @@ public:
         scales_.packed_from(0).sized({panels, groups, panel_rows});
         matrix_.codes = codes_.data();
         matrix_.scales = scales_.data();
-        check((matrix_.bits == 4) == !fields[6].is_none(), "weights of 4 bits have steps, those of 8 bits none");
+        check(
+            (matrix_.bits == 4) == !fields[6].is_none(), "weights of 4 bits have steps, those of 8 bits none"
+        );
         if (!fields[6].is_none()) {
             steps_.emplace(fields[6], "steps", 3);
             steps_->packed_from(0).sized({panels, matrix_.padded_cols() / step_cols, panel_rows});

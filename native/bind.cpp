@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,24 +59,93 @@ void linear_dense(Pool& pool, int isa, nb::handle x_, nb::handle weight_, nb::ha
     finish(status);
 }
 
+// The weights, biases and results of several products with one x.
+class Targets {
+public:
+    Targets(const Floats& x, const nb::list& weights, const nb::list& biases, const nb::list& outs) {
+        const size_t count = weights.size();
+        check(count > 0 && count == biases.size(), "each weight wants a bias or None");
+        for (size_t i = 0; i < count; ++i) {
+            const PackedMatrix& w = packed_.emplace_back(nb::cast<nb::tuple>(weights[i])).matrix();
+            x.sized({x.size(0), w.cols});
+            check(w.group == packed_.front().matrix().group, "groups of weights that share x differ");
+            const Bias& bias = biases_.emplace_back(biases[i], w.rows);
+            float* y = nullptr;
+            if (i < outs.size()) {
+                const Floats& out = outs_.emplace_back(outs[i], "out", 2, true);
+                y = out.packed_from(0).sized({x.size(0), w.rows}).data();
+            }
+            targets_.push_back({w, bias.data(), y});
+            rows_ += w.rows;
+        }
+    }
+    const std::vector<ops::Target>& all() const { return targets_; }
+    double cost(int64_t tokens) const { return ops::packed_cost(tokens, rows_, targets_[0].weight.cols); }
+
+private:
+    std::deque<Packed> packed_;  // a deque never moves what it holds
+    std::deque<Bias> biases_;
+    std::deque<Floats> outs_;
+    std::vector<ops::Target> targets_;
+    int64_t rows_ = 0;
+};
+
 void linear_packed(
-    Pool& pool, int isa, nb::handle x_, const nb::tuple& weight_, nb::handle bias_, nb::handle out_
+    Pool& pool, int isa, nb::handle x_, const nb::list& weights, const nb::list& biases, const nb::list& outs
 ) {
-    const Floats x(x_, "x", 2), out(out_, "out", 2, true);
-    const Packed packed(weight_);
-    const PackedMatrix& weight = packed.matrix();
-    const int64_t tokens = x.size(0);
-    x.sized({tokens, weight.cols});
-    out.packed_from(0).sized({tokens, weight.rows});
-    const Bias bias(bias_, weight.rows);
+    const Floats x(x_, "x", 2);
+    check(outs.size() == weights.size(), "each weight wants a result");
+    const Targets targets(x, weights, biases, outs);
+    const Rows<const float> from = rows_of(x);
+    const ops::Place where = place(pool, isa);
+    const auto count = static_cast<int64_t>(targets.all().size());
+    ops::Status status{};
+    {
+        const Unlocked unlocked(targets.cost(x.size(0)));
+        status = ops::linear(where, from, x.size(0), targets.all().data(), count);
+    }
+    finish(status);
+}
+
+void gated_packed(
+    Pool& pool, int isa, nb::handle x_, const nb::list& weights, const nb::list& biases, const nb::list& outs
+) {
+    const Floats x(x_, "x", 2);
+    check(weights.size() == 2 && outs.size() == 1, "two weights make one result");
+    const Targets targets(x, weights, biases, outs);
+    const ops::Target &gate = targets.all()[0], &up = targets.all()[1];
+    check(gate.weight.rows == up.weight.rows, "gate and up differ in their rows");
     const Rows<const float> from = rows_of(x);
     const ops::Place where = place(pool, isa);
     ops::Status status{};
     {
-        const Unlocked unlocked(ops::packed_cost(tokens, weight.rows, weight.cols));
-        status = ops::linear(where, from, tokens, weight, bias.data(), out.data());
+        const Unlocked unlocked(targets.cost(x.size(0)));
+        status = ops::gated(where, from, x.size(0), gate, up);
     }
     finish(status);
+}
+
+// Fills the parts of a packed weight from dense rows of finite values; false when one is beyond float16.
+bool pack(
+    Pool& pool, int isa, nb::handle x_, int bits, int64_t group, nb::handle codes_, nb::handle scales_,
+    nb::handle steps_
+) {
+    const Floats x(x_, "x", 2);
+    const Array<uint8_t> codes(codes_, "codes", 4, true);
+    const Array<uint16_t> scales(scales_, "scales", 3, true);
+    std::optional<Array<uint8_t>> steps;
+    if (!steps_.is_none()) steps.emplace(steps_, "steps", 3, true);
+    check((bits == 4 && steps) || (bits == 8 && !steps), "weights of 4 bits have steps, those of 8 none");
+    check(group > 0 && group % step_cols == 0, "a group must be a multiple of 32");
+    const PackedMatrix shape{nullptr, nullptr, nullptr, nullptr, x.size(0), x.size(1), group, bits};
+    codes.packed_from(0).sized({shape.panels(), shape.padded_cols() * bits / 32, panel_rows, 4});
+    scales.packed_from(0).sized({shape.panels(), shape.groups(), panel_rows});
+    if (steps) steps->packed_from(0).sized({shape.panels(), shape.padded_cols() / step_cols, panel_rows});
+    const Pack packing{rows_of(x),   x.size(0),     x.size(1), group, bits, codes.data(),
+                       scales.data(), steps ? steps->data() : nullptr};
+    const ops::Place where = place(pool, isa);
+    const Unlocked unlocked(ops::pack_cost(x.count()));
+    return ops::pack(where, packing);
 }
 
 // copy(id, y) for each id, which must be a row of the table.
@@ -288,9 +358,11 @@ NB_MODULE(_native, m) {
         "linear_bf16", linear_dense<uint16_t>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg()
     );
+    m.def("linear_packed", linear_packed);
+    m.def("gated_packed", gated_packed);
     m.def(
-        "linear_packed", linear_packed, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-        nb::arg()
+        "pack", pack, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none()
     );
     m.def("embed_f32", embed_f32);
     m.def("embed_bf16", embed_bf16);

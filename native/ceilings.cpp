@@ -12,9 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int least_runs = 3, most_runs = 6;
+constexpr int least_runs = 3, most_runs = 5;
 constexpr double enough_seconds = 0.25;
-constexpr double run_seconds = 0.02;
+constexpr double run_seconds = 0.015;
 constexpr int64_t pieces_per_thread = 8;     // so that a thread that is held up is helped
 constexpr int64_t piece_bytes = 16LL << 20;  // of memory
 

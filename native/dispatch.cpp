@@ -4,6 +4,8 @@
 
 #if defined(GALAGO_X86)
 #include <cpuid.h>
+#elif defined(GALAGO_ARM) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace galago {
@@ -39,11 +41,28 @@ struct X86 {
     }
 };
 
+#elif defined(GALAGO_ARM)
+
+// Every 64-bit ARM processor has NEON. For the others Linux says what both it and the processor offer; other
+// systems are not asked.
+struct Arm {
+    bool dotprod = false;
+    bool i8mm = false;
+
+    Arm() {
+#if defined(__linux__)
+        constexpr unsigned long hwcap_asimddp = 1UL << 20, hwcap2_i8mm = 1UL << 13;
+        dotprod = (getauxval(AT_HWCAP) & hwcap_asimddp) != 0;
+        i8mm = dotprod && (getauxval(AT_HWCAP2) & hwcap2_i8mm) != 0;
+#endif
+    }
+};
+
 #endif
 
 struct Tables {
-    Kernels made[3] = {};
-    const Kernels* list[3] = {};
+    Kernels made[4] = {};
+    const Kernels* list[4] = {};
     int count = 0;
 
     // Each table starts from the one before: better entries overwrite.
@@ -60,6 +79,11 @@ struct Tables {
         const X86 cpu;
         if (cpu.avx2) add(avx2::fill);
         if (cpu.avx512_vnni) add(avx512_vnni::fill);
+#elif defined(GALAGO_ARM)
+        const Arm cpu;
+        add(neon::fill);
+        if (cpu.dotprod) add(neon_dotprod::fill);
+        if (cpu.i8mm) add(neon_i8mm::fill);
 #endif
     }
 };

@@ -57,19 +57,11 @@ int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile) {
     return ceil_div(tokens, std::max(ceil_div(tokens, fit), int64_t{1}));
 }
 
-}  // namespace
-
-Status linear(const Place& place, const DenseProduct<float>& p) {
-    return dense(place, p, place.kernels.linear_f32);
-}
-
-Status linear(const Place& place, const DenseProduct<uint16_t>& p) {
-    return dense(place, p, place.kernels.linear_bf16);
-}
-
-Status linear(
-    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, const float* bias,
-    float* y
+// Rounds x in chunks of tokens, and calls multiply(rounded, start) for each.
+template <class F>
+Status in_chunks(
+    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, Outcome& outcome,
+    const F& multiply
 ) {
     const Kernels& k = place.kernels;
     const int64_t cols = w.padded_cols(), groups = w.groups();
@@ -80,7 +72,6 @@ Status linear(
         static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
     if (memory == nullptr) return Status::out_of_memory;
 
-    Outcome outcome;
     for (int64_t start = 0; start < tokens; start += chunk) {
         const int64_t count = std::min(chunk, tokens - start);
         const int64_t tile = ceil_div(count, ceil_div(count, k.packed_tile));
@@ -94,15 +85,97 @@ Status linear(
             if (row == nullptr) return outcome.fail();
             k.quantise(quantise, {tiles.begin * tile, std::min(tiles.end * tile, count)}, row);
         });
-        const PackedProduct product{w, rounded, bias, y + start * w.rows};
-        const auto bytes = static_cast<size_t>(k.packed_scratch(product));
-        share(place, packed_cost(count, w.rows, cols), w.panels(), [&](Span panels) {
-            void* part = scratch(Scratch::own, bytes);
-            if (part == nullptr) return outcome.fail();
-            k.linear_packed(product, panels, part);
-        });
+        multiply(rounded, start);
     }
     return outcome.status();
+}
+
+PackedProduct product_of(const Target& target, const Activations& rounded, int64_t start) {
+    const int64_t rows = target.weight.rows;
+    return {target.weight, rounded, target.bias, {target.y + start * rows, rows}};
+}
+
+}  // namespace
+
+Status linear(const Place& place, const DenseProduct<float>& p) {
+    return dense(place, p, place.kernels.linear_f32);
+}
+
+Status linear(const Place& place, const DenseProduct<uint16_t>& p) {
+    return dense(place, p, place.kernels.linear_bf16);
+}
+
+Status linear(
+    const Place& place, Rows<const float> x, int64_t tokens, const Target* targets, int64_t count
+) {
+    const Kernels& k = place.kernels;
+    int64_t rows = 0, panels = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        rows += targets[i].weight.rows;
+        panels += targets[i].weight.panels();
+    }
+    Outcome outcome;
+    const auto multiply = [&](const Activations& rounded, int64_t start) {
+        const double cost = packed_cost(rounded.tokens, rows, targets[0].weight.padded_cols());
+        share(place, cost, panels, [&](Span part) {
+            int64_t first = 0;  // panel of this target among those of all
+            for (int64_t i = 0; i < count; ++i) {
+                const PackedProduct product = product_of(targets[i], rounded, start);
+                const int64_t own = targets[i].weight.panels();
+                const Span mine{std::max(part.begin - first, int64_t{0}), std::min(part.end - first, own)};
+                first += own;
+                if (mine.begin >= mine.end) continue;
+                void* memory = scratch(Scratch::own, static_cast<size_t>(k.packed_scratch(product)));
+                if (memory == nullptr) return outcome.fail();
+                k.linear_packed(product, mine, memory);
+            }
+        });
+    };
+    return in_chunks(place, x, tokens, targets[0].weight, outcome, multiply);
+}
+
+Status gated(
+    const Place& place, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up
+) {
+    constexpr int64_t at_once = 2;  // panels whose halves stay in the cache until they are one
+    const Kernels& k = place.kernels;
+    const PackedMatrix& w = gate.weight;
+    Outcome outcome;
+    const auto multiply = [&](const Activations& rounded, int64_t start) {
+        PackedProduct halves[] = {product_of(gate, rounded, start), product_of(up, rounded, start)};
+        const Rows<float> y = halves[0].y;
+        const int64_t step = rounded.tokens <= k.packed_tile ? w.panels() : at_once;
+        share(place, 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols()), w.panels(), [&](Span part) {
+            const int64_t wide = std::min(step, part.end - part.begin) * panel_rows;
+            const auto bytes = static_cast<size_t>(ceil_div(k.packed_scratch(halves[0]), 64) * 64);
+            const size_t half = static_cast<size_t>(rounded.tokens * wide) * sizeof(float);
+            auto* memory = static_cast<uint8_t*>(scratch(Scratch::own, bytes + 2 * half));
+            if (memory == nullptr) return outcome.fail();
+            float* sums[] = {
+                reinterpret_cast<float*>(memory + bytes), reinterpret_cast<float*>(memory + bytes + half)
+            };
+            for (Span some{part.begin, 0}; some.begin < part.end; some.begin = some.end) {
+                some.end = std::min(some.begin + wide / panel_rows, part.end);
+                const int64_t n = some.begin * panel_rows, rows = std::min(some.end * panel_rows, w.rows) - n;
+                for (int i = 0; i < 2; ++i) {
+                    PackedProduct product = halves[i];
+                    product.y = {sums[i] - n, wide};
+                    k.linear_packed(product, some, memory);
+                }
+                for (int64_t t = 0; t < rounded.tokens; ++t)
+                    k.silu_mul(sums[0] + t * wide, sums[1] + t * wide, y[t] + n, rows);
+            }
+        });
+    };
+    return in_chunks(place, x, tokens, w, outcome, multiply);
+}
+
+bool pack(const Place& place, const Pack& p) {
+    std::atomic<bool> good{true};
+    share(place, pack_cost(p.rows * p.cols), ceil_div(p.rows, panel_rows), [&](Span panels) {
+        if (!place.kernels.pack(p, panels)) good.store(false, std::memory_order_relaxed);
+    });
+    return good.load();
 }
 
 Status rms_norm(const Place& place, const Norm& p, int64_t tokens) {

@@ -35,19 +35,31 @@ def configured(folder: Path, target: Path, file: str = "config.json", **changes:
 
 
 class Scripted:
-    """A network that computes as the given one, and whose logits then name the script's tokens one by one."""
+    """A network that computes as the given one; its logits name the tokens of the script one after the other.
+
+    Which one is told by a row's position after the first row whose logits were asked for: a row of a draft is
+    answered as it is when it comes alone.
+    """
 
     def __init__(self, network: Any, script: Sequence[int], vocabulary: int) -> None:
         self._network, self._vocabulary = network, vocabulary
-        self._script = iter(script)
+        self._script = list(script)
+        self._first: int | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
+    def decode(self, x: np.ndarray, positions: np.ndarray, cache: Any) -> np.ndarray:
+        hidden = self._network.decode(x, positions, cache).copy()
+        hidden[:, 0] = positions[0]
+        return hidden
+
     def logits(self, hidden: np.ndarray) -> np.ndarray:
+        places = hidden[:, 0].astype(int)
+        self._first = int(places[0]) if self._first is None else self._first
         rows = np.zeros((len(hidden), self._vocabulary), np.float32)
-        for row in rows:
-            row[next(self._script)] = 9
+        for row, place in zip(rows, places, strict=True):
+            row[self._script[min(place - self._first, len(self._script) - 1)]] = 9
         return rows
 
 

@@ -50,6 +50,10 @@ class Driver(Protocol):
         """Answer all pairs in the engine's best way."""
         ...
 
+    def work(self, picture: str) -> Values:
+        """What an answer about the picture takes in operations and bytes, where that can be counted."""
+        ...
+
     def close(self) -> None:
         """End what was started."""
         ...
@@ -63,6 +67,8 @@ def run(load: Callable[[Job], Driver]) -> None:
         loaded_s = time.time() - job.spawned
         values = measure(driver, job) | memory(driver.pid)
         values["cold_load_s" if job.part == COLD else "load_s"] = loaded_s
+        if job.part == ANSWERS:  # last: counting needs memory of its own
+            values |= driver.work(job.pictures[1])
     finally:
         driver.close()
     print("\n" + json.dumps(values), flush=True)

@@ -6,6 +6,8 @@ import os
 
 import galago
 from benchmarks.drivers.common import Job, Values, check_count, run
+from galago.bench.work import count
+from galago.media import read_picture
 
 
 class Galago:
@@ -14,6 +16,7 @@ class Galago:
     def __init__(self, job: Job) -> None:
         self.pid = os.getpid()
         self._job = job
+        self._prompt_tokens = 0
         self._model = galago.load(job.model, threads=job.threads, cache=False, **job.options)
 
     def ask(self, picture: str, question: str) -> Values:
@@ -21,6 +24,7 @@ class Galago:
         job = self._job
         answer = self._model.ask(picture, question, max_tokens=job.new_tokens, min_tokens=job.new_tokens)
         check_count(answer.usage.completion_tokens, job)
+        self._prompt_tokens = answer.usage.prompt_tokens
         told = answer.timings
         assert told.encode_s is not None
         assert told.prefill_s is not None
@@ -40,6 +44,26 @@ class Galago:
         most = self._job.new_tokens
         for answer in self._model.ask_many(pairs, max_tokens=most, min_tokens=most):
             check_count(answer.usage.completion_tokens, self._job)
+
+    def work(self, picture: str) -> Values:
+        """Counted on the loaded weights; a multiplication and an addition are two operations."""
+        model, loaded = self._model, self._model.engine.model
+        visual = loaded.processor.image(read_picture(picture).pixels)
+        counted = count(
+            loaded.network,
+            loaded.processor,
+            visual,
+            prompt_tokens=self._prompt_tokens,
+            new_tokens=self._job.new_tokens,
+            kv_bytes_per_token=model.info()["kv_bytes_per_token"],
+        )
+        return {
+            "vision_int8_operations": 2 * counted.vision.int8,
+            "vision_f32_operations": 2 * (counted.vision.f32 + counted.vision.attention),
+            "prefill_int8_operations": 2 * counted.prefill.int8,
+            "prefill_f32_operations": 2 * (counted.prefill.f32 + counted.prefill.attention),
+            "token_bytes": counted.token_bytes,
+        }
 
     def close(self) -> None:
         """Free the caches."""

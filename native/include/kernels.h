@@ -73,7 +73,17 @@ struct PackedProduct {
     PackedMatrix weight;
     Activations x;
     const float* bias;
-    float* y;  // [tokens, weight.rows]
+    Rows<float> y;  // [tokens, weight.rows]
+};
+
+// Dense rows to be packed, of finite values; steps is null with 8 bits.
+struct Pack {
+    Rows<const float> x;
+    int64_t rows, cols, group;
+    int bits;
+    uint8_t* codes;
+    uint16_t* scales;
+    uint8_t* steps;
 };
 
 struct Norm {
@@ -143,6 +153,9 @@ struct Kernels {
     int64_t (*packed_scratch)(const PackedProduct&);
     void (*linear_packed)(const PackedProduct&, Span panels, void* scratch);
 
+    // False when a value is beyond the range of float16.
+    bool (*pack)(const Pack&, Span panels);
+
     void (*rms_norm)(const Norm&, Span tokens);
     void (*layer_norm)(const Norm&, Span tokens);
     void (*rotate)(const Rotate&, Span tokens);
@@ -179,6 +192,15 @@ namespace avx2 {
 void fill(Kernels&);
 }
 namespace avx512_vnni {
+void fill(Kernels&);
+}
+namespace neon {
+void fill(Kernels&);
+}
+namespace neon_dotprod {
+void fill(Kernels&);
+}
+namespace neon_i8mm {
 void fill(Kernels&);
 }
 

@@ -17,10 +17,22 @@ enum class Status { done, out_of_memory };
 Status linear(const Place&, const DenseProduct<float>&);
 Status linear(const Place&, const DenseProduct<uint16_t>&);
 
-// x [tokens, weight.cols]
-Status linear(
-    const Place&, Rows<const float> x, int64_t tokens, const PackedMatrix&, const float* bias, float* y
-);
+// One of several products with the same x; y [tokens, weight.rows].
+struct Target {
+    PackedMatrix weight;
+    const float* bias;
+    float* y;
+};
+
+// x [tokens, cols] is rounded once for all targets, whose weights have the same columns and group.
+Status linear(const Place&, Rows<const float> x, int64_t tokens, const Target* targets, int64_t count);
+
+// y [tokens, rows] = silu(x gate^T + bias) * (x up^T + bias); gate and up have one shape and group. Only y of
+// `gate` is used.
+Status gated(const Place&, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up);
+
+// False when a value is beyond the range of float16.
+bool pack(const Place&, const Pack&);
 
 Status rms_norm(const Place&, const Norm&, int64_t tokens);
 Status layer_norm(const Place&, const Norm&, int64_t tokens);
@@ -51,6 +63,7 @@ constexpr double attention_cost(int64_t tokens, int64_t keys, int64_t heads, int
     return static_cast<double>(tokens * heads) * static_cast<double>(keys) * static_cast<double>(size + 8) *
            0.06;
 }
+constexpr double pack_cost(int64_t count) { return static_cast<double>(count) * 2; }
 constexpr double pass_cost(int64_t count) { return static_cast<double>(count) * 0.2; }
 constexpr double activation_cost(int64_t count) { return static_cast<double>(count) * 0.4; }
 

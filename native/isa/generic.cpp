@@ -97,9 +97,92 @@ void linear_packed(const PackedProduct& p, Span panels, void*) {
                 if (w.offsets != nullptr)
                     sum += step * from_f16(w.offsets[place]) * static_cast<double>(total);
             }
-            p.y[t * w.rows + n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
+            p.y[t][n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
         }
     }
+}
+
+// The least float16 that is not below a finite x >= 0, as its bits.
+int half_at_least(float x) {
+    int low = 0, high = 0x7C00;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (from_f16(static_cast<uint16_t>(middle)) < x) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+float clip(float x, float least, float most) { return std::fmin(std::fmax(x, least), most); }
+
+// The nibbles of 32 columns on the grid that errs least, and that grid as a step (packing.py: _to_grid).
+uint8_t fit_grid(const float* units, int* nibbles) {
+    float low = 0, high = 0;
+    for (int64_t i = 0; i < step_cols; ++i) {
+        low = std::fmin(low, units[i]);
+        high = std::fmax(high, units[i]);
+    }
+    const auto widest = static_cast<int>(clip(std::ceil((high - low) / 15), 1, 16));
+    double best = INFINITY;
+    int step = 0;
+    for (int multiplier = widest; multiplier > widest - 5 && multiplier > 0; --multiplier) {
+        const auto by = static_cast<float>(multiplier);
+        const float zero = clip(std::nearbyint(7.5F - (high + low) / (2 * by)), 0, 15);
+        const float least = std::fmax(-zero, -static_cast<float>(128 / multiplier));
+        const float most = std::fmin(15 - zero, static_cast<float>(127 / multiplier));
+        int candidate[step_cols];
+        double squares = 0;
+        for (int64_t i = 0; i < step_cols; ++i) {
+            const float level = clip(std::nearbyint(units[i] / by), least, most);
+            squares += std::pow(double{level * by} - units[i], 2);
+            candidate[i] = static_cast<int>(level + zero);
+        }
+        if (squares >= best) continue;
+        best = squares;
+        step = (multiplier - 1) * 16 + static_cast<int>(zero);
+        std::memcpy(nibbles, candidate, sizeof candidate);
+    }
+    return static_cast<uint8_t>(step);
+}
+
+bool pack(const Pack& p, Span panels) {
+    const int64_t groups = (p.cols + p.group - 1) / p.group;
+    bool good = true;
+    for (int64_t n = panels.begin * panel_rows; n < panels.end * panel_rows; ++n) {
+        const int64_t panel = n / panel_rows, row = n % panel_rows;
+        const auto value = [&](int64_t k) { return n < p.rows && k < p.cols ? p.x[n][k] : 0.0F; };
+        for (int64_t g = 0; g < groups; ++g) {
+            float peak = 0;
+            for (int64_t k = g * p.group; k < (g + 1) * p.group; ++k)
+                peak = std::fmax(peak, std::fabs(value(k)));
+            const int half = half_at_least(peak / 127.0F);
+            good = good && half < 0x7C00;
+            const float scale = from_f16(static_cast<uint16_t>(half)), inverse = scale > 0 ? 1 / scale : 0;
+            p.scales[(panel * groups + g) * panel_rows + row] = static_cast<uint16_t>(half);
+            uint8_t* codes = p.codes + panel * groups * p.group * panel_rows * p.bits / 8 + row * 4;
+            for (int64_t first = g * p.group; first < (g + 1) * p.group; first += step_cols) {
+                float units[step_cols];
+                int nibbles[step_cols];
+                for (int64_t i = 0; i < step_cols; ++i) units[i] = value(first + i) * inverse;
+                if (p.bits == 4)
+                    p.steps[(panel * groups * p.group + first) / step_cols * panel_rows + row] =
+                        fit_grid(units, nibbles);
+                for (int64_t i = 0; i < step_cols; ++i) {
+                    const int64_t quad = (first + i) / 4, place = i % 4;
+                    if (p.bits == 8) {
+                        codes[quad * 64 + place] = static_cast<uint8_t>(std::nearbyint(units[i]) + 128);
+                    } else {
+                        uint8_t& both = codes[quad / 2 * 64 + place];
+                        both = static_cast<uint8_t>(quad % 2 == 0 ? nibbles[i] : both | nibbles[i] << 4);
+                    }
+                }
+            }
+        }
+    }
+    return good;
 }
 
 void rms_norm(const Norm& p, Span tokens) {
@@ -235,6 +318,7 @@ void fill(Kernels& k) {
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;
+    k.pack = pack;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;
     k.rotate = rotate;

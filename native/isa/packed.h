@@ -1,5 +1,7 @@
 // Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
-// sums.
+// sums. A trait gives the register tile, packed_panels by packed_tokens, and on 16 rows of a panel: PanelSums
+// with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16; and
+// expand, which makes bytes of the nibbles.
 #pragma once
 
 namespace galago::GALAGO_ISA {
@@ -9,7 +11,8 @@ inline void quantise_row(
     const float* x, int64_t cols, int64_t group, int8_t* codes, float* scales, int32_t* balances,
     int64_t stride
 ) {
-    for (int64_t begin = 0; begin < cols; begin += group, codes += group, scales += stride, balances += stride) {
+    for (int64_t begin = 0; begin < cols;
+         begin += group, codes += group, scales += stride, balances += stride) {
         const int64_t count = cols - begin < group ? cols - begin : group;
         const float* from = x + begin;
         Vec peak = zero();
@@ -144,10 +147,12 @@ inline void finish(const PackedProduct& p, int64_t panel, Span tokens, const flo
     for (int64_t v = 0; v < rows; v += Vec::width) {
         const int64_t left = rows - v;
         const bool whole = left >= Vec::width;
-        const Vec bias = p.bias == nullptr ? zero() : whole ? load(p.bias + n + v) : load(p.bias + n + v, left);
+        const Vec bias = p.bias == nullptr ? zero()
+                         : whole           ? load(p.bias + n + v)
+                                           : load(p.bias + n + v, left);
         for (int64_t t = tokens.begin; t < tokens.end; ++t) {
             const Vec sum = load(sums + t * stride + v) + bias;
-            float* to = p.y + t * p.weight.rows + n + v;
+            float* to = p.y[t] + n + v;
             if (whole) {
                 store(to, sum);
             } else {
@@ -168,7 +173,8 @@ inline void expect(const float* row) {
 inline void fetch_ahead(const uint8_t* block, int64_t bytes, int64_t tile, int64_t tiles) {
     constexpr int64_t least = 4096;  // bytes that memory delivers in its own latency, and some more
     const uint8_t* next = block + (bytes < least ? least : bytes);
-    for (int64_t i = bytes * tile / tiles; i < bytes * (tile + 1) / tiles; i += 64) __builtin_prefetch(next + i);
+    for (int64_t i = bytes * tile / tiles; i < bytes * (tile + 1) / tiles; i += 64)
+        __builtin_prefetch(next + i);
 }
 
 template <int panels>
@@ -196,7 +202,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
             const Span tokens{start, left < p.x.tile ? p.x.tokens : start + p.x.tile};
             for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
-                for (int64_t t = tokens.begin; t < tokens.end; ++t) expect(p.y + t * w.rows + panel * panel_rows);
+                for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
             panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);
             if (part.end < groups) continue;
             for (int i = 0; i < panels; ++i)

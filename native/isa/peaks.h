@@ -7,7 +7,7 @@ namespace galago::GALAGO_ISA {
 // Sums side by side: enough to hide the latency of an instruction, few enough to stay in registers. They
 // start differently, or a compiler would keep one of them for all; and every loop over them is unrolled,
 // because an array that one loop indexes lives in memory for all.
-constexpr int peak_sums = 10;
+constexpr int peak_sums = Vec::width == 8 ? 10 : 14;  // of 16 and 32 registers; LOG 2026-11-25
 constexpr int64_t peak_f32_madds = int64_t{peak_sums} * Vec::width;
 
 inline double peak_f32(int64_t rounds, float factor) {

@@ -11,6 +11,7 @@
 //
 #include "attention.h"  // use the above
 #include "dense.h"
+#include "pack.h"
 #include "packed.h"
 #include "peaks.h"
 
@@ -25,6 +26,7 @@ inline void fill_vectorised(Kernels& k) {
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;
+    k.pack = pack;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;
     k.rotate = rotate;

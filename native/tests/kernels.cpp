@@ -116,14 +116,51 @@ void packed_products(const Machines& m) {
                 for (const int64_t tokens : {0, 1, 2, 13, 40}) {
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                        ops::linear(
-                            place, {x.data(), cols}, tokens, w, tokens % 2 == 0 ? bias.data() : nullptr, y
-                        );
+                        const ops::Target target{w, tokens % 2 == 0 ? bias.data() : nullptr, y};
+                        ops::linear(place, {x.data(), cols}, tokens, &target, 1);
+                    });
+                    both(m, "gated", tokens * rows, 1e-4, [&](const ops::Place& place, float* y) {
+                        const ops::Target gate{w, bias.data(), y}, up{w, nullptr, nullptr};
+                        ops::gated(place, {x.data(), cols}, tokens, gate, up);
+                    });
+                    both(m, "three", 3 * tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
+                        const int64_t all = tokens * rows;
+                        const ops::Target targets[] = {
+                            {w, nullptr, y}, {w, bias.data(), y + all}, {w, nullptr, y + 2 * all}
+                        };
+                        ops::linear(place, {x.data(), cols}, tokens, targets, 3);
                     });
                 }
                 Block<float> row(cols);
                 for (int64_t n = 0; n < rows; ++n) m.tested.embed_packed(w, n, row.data());
             }
+        }
+    }
+}
+
+void packing(const Machines& m) {
+    for (const int bits : {4, 8}) {
+        for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}}) {
+            PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, 64, bits};
+            auto x = random_floats(rows * cols);
+            const auto run = [&](const ops::Place& place, Block<uint8_t>& codes, Block<uint16_t>& scales) {
+                Block<uint8_t> steps(w.panels() * w.padded_cols() / step_cols * panel_rows);
+                uint8_t* of_nibbles = bits == 4 ? steps.data() : nullptr;
+                const Pack p{{x.data(), cols}, rows,          cols,      w.group, bits,
+                             codes.data(),     scales.data(), of_nibbles};
+                if (!ops::pack(place, p)) ++failures;
+            };
+            Block<uint8_t> got(w.panels() * w.panel_bytes()), want(w.panels() * w.panel_bytes());
+            const int64_t factors = w.panels() * w.groups() * panel_rows;
+            Block<uint16_t> scales(factors), judged(factors);
+            run(m.here(), got, scales);
+            run(m.judge(), want, judged);
+            int64_t different = 0;
+            for (int64_t i = 0; i < factors; ++i) different += scales[i] != judged[i];
+            for (int64_t i = 0; i < got.size(); ++i) different += bits == 8 && got[i] != want[i];
+            if (different == 0) continue;
+            std::printf("%s: %lld differ\n", m.name("pack").c_str(), static_cast<long long>(different));
+            ++failures;
         }
     }
 }
@@ -221,6 +258,7 @@ int main() {
         const Machines machines{*list.tables[i], pool};
         dense_products(machines);
         packed_products(machines);
+        packing(machines);
         passes(machines);
         attention(machines);
         ceilings(machines);

@@ -189,15 +189,8 @@ def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
     is searched for the least squared error. Raises WeightError for non-finite values and those beyond
     float16.
     """
-    rows, cols = dense.shape if dense.ndim == 2 else (0, 0)
-    group = default_group(cols) if group is None else group
-    check_group(bits, group)
-    _check_dense(dense)
-    parts = {
-        name: np.zeros(shape, dtype)
-        for name, (dtype, shape) in part_shapes(rows, cols, bits, group).items()
-        if name != "offsets"
-    }
+    weight = empty_like(dense, bits, group)
+    parts, group, cols = weight.parts, weight.group, weight.cols
     groups = -(-cols // group)
     for panels in _chunks(len(parts["codes"]) if groups else 0, groups * group):
         padded = np.zeros(((panels.stop - panels.start) * PANEL, groups * group), np.float32)
@@ -212,7 +205,24 @@ def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
             parts["steps"][panels] = _by_panel(steps.reshape(len(padded), -1))
         parts["codes"][panels] = _to_panels(codes.reshape(padded.shape), bits)
         parts["scales"][panels] = _by_panel(scale)
+    return weight
+
+
+def empty_like(dense: F32, bits: Bits, group: int | None) -> PackedWeight:
+    """A packed weight of zeros for dense [N, K], whose parts may be filled; raises what `pack` raises."""
+    _check_dense(dense)
+    rows, cols = dense.shape
+    group = default_group(cols) if group is None else group
+    check_group(bits, group)
+    shapes = part_shapes(rows, cols, bits, group)
+    del shapes["offsets"]  # only weights of other tools have them
+    parts = {name: np.zeros(shape, dtype) for name, (dtype, shape) in shapes.items()}
     return PackedWeight.of(bits, group, (rows, cols), parts)
+
+
+def beyond_float16(dense: F32) -> WeightError:
+    """The error for weights whose scales no float16 holds."""
+    return WeightError(f"a weight of {np.abs(dense).max():.3g} is beyond the range of float16")
 
 
 def unpack(weight: PackedWeight) -> F32:
@@ -295,7 +305,7 @@ def _scale(values: F32) -> F16:
         halves: F16 = peak.astype(np.float16)
         halves = np.where(halves.astype(np.float32) < peak, np.nextafter(halves, np.float16(np.inf)), halves)
     if not np.isfinite(halves).all():
-        raise WeightError(f"a weight of {np.abs(values).max():.3g} is beyond the range of float16")
+        raise beyond_float16(values)
     return halves
 
 

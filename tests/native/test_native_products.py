@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from galago import kernels, packing
+from galago.errors import WeightError
 
 pytestmark = pytest.mark.usefixtures("isa")
 
@@ -99,6 +100,30 @@ def test_packed_products_stay_close_when_some_channels_are_outliers(random, bits
     assert np.linalg.norm(got - want) < tolerance * np.linalg.norm(want)
 
 
+@pytest.mark.parametrize("tokens", [0, 1, 5, 40])
+@pytest.mark.parametrize("kinds", [("q4", "q8", "q4"), ("q8", "f32", "bf16"), ("q4",)])
+def test_several_products_of_one_array_are_those_one_by_one(random, kinds, tokens):
+    x, weights, biases = random(tokens, 150), [], []
+    for rows, kind in zip((70, 5, 33), kinds, strict=False):
+        weight = random(rows, 150)
+        weights.append(packing.pack(weight, int(kind[1]), 64) if kind[0] == "q" else dense(weight, kind))
+        biases.append(random(rows) if rows > 5 else None)
+    got = kernels.linears(x, weights, biases)
+    for y, weight, bias in zip(got, weights, biases, strict=True):
+        np.testing.assert_array_equal(y, kernels.linear(x, weight, bias))
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 5, 40, 130])
+@pytest.mark.parametrize("kind", ["f32", "bf16", "q8", "q4"])
+def test_a_gated_product_is_silu_of_one_times_the_other(random, kind, tokens):
+    x, weights = random(tokens, 300), [random(83, 300) for _ in range(2)]
+    held = [packing.pack(w, int(kind[1])) if kind[0] == "q" else dense(w, kind) for w in weights]
+    biases = [random(83), None]
+    got = kernels.gated(x, held, biases)
+    want = kernels.silu_mul(*(kernels.linear(x, w, b) for w, b in zip(held, biases, strict=True)))
+    np.testing.assert_array_equal(got, want)
+
+
 @pytest.mark.parametrize("kind", ["f32", "q8"])
 def test_rows_of_a_wider_array_are_read_in_place(random, agrees, kind):
     weight, wide = random(20, 64), random(11, 200)
@@ -125,3 +150,34 @@ def test_the_number_of_threads_changes_no_bit(random, kind):
             results.append(kernels.linear(x, packed))
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 64), (33, 256)])
+@pytest.mark.parametrize("form", [(bits, group) for bits in (4, 8) for group in (32, 128, None)])
+def test_packing_is_that_of_the_definition(random, form, shape):
+    weight = random(*shape)
+    weight[:, ::29] *= 100
+    weight[:1, :32] = 0
+    got, want = kernels.pack(weight, *form), packing.pack(weight, *form)
+    np.testing.assert_array_equal(got.scales, want.scales)
+    if form[0] == 8:
+        np.testing.assert_array_equal(got.codes, want.codes)
+    else:  # sums of squares may be so close that their rounding decides between two grids
+        errors = [np.linalg.norm(packing.unpack(one) - weight) for one in (got, want)]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1e-3, 1e3, 8e6])
+def test_scales_of_every_size_are_packed(random, bits, scale):
+    weight = (random(16, 64).clip(-1, 1) * np.float32(scale)).astype(np.float32)
+    got, want = kernels.pack(weight, bits), packing.pack(weight, bits)
+    np.testing.assert_array_equal(got.scales, want.scales)
+
+
+@pytest.mark.parametrize(("bad", "match"), [(np.nan, r"\[2, 5\]"), (1e7, "float16")])
+def test_what_cannot_be_packed_is_refused(random, bad, match):
+    weight = random(20, 64)
+    weight[2, 5] = bad
+    with pytest.raises(WeightError, match=match):
+        kernels.pack(weight, 4)

@@ -1,6 +1,8 @@
 """The benchmark: its checkpoints are of official form, its records add up, its tables say who is faster."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from benchmarks.checkpoints import named_config, random_bits, shards, special_ba
 from benchmarks.drivers.common import Job, forget_files, measure, remember_files
 from benchmarks.drivers.llamacpp import vision_seconds
 from benchmarks.engines import engines
+from benchmarks.process import ProcessFailedError, busy_seconds, whole_process
 from benchmarks.record import Record, Sample, Spread
 from benchmarks.run import turns
-from benchmarks.table import ROWS, markdown, ratio
+from benchmarks.table import ROWS, markdown, ratio, shares
 from benchmarks.tokenizer import SPECIAL_TOKENS, WORDS, vocabulary_and_merges, write_tokenizer
 from benchmarks.workloads import QUESTIONS, WORKLOADS, pictures
 from galago import models
@@ -220,6 +223,19 @@ def test_a_table_shows_what_was_measured_and_nothing_else():
     assert "prefill" not in text
 
 
+def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
+    told = {"read_bytes_per_s": 30.0, "int8_operations_per_s": 100.0, "f32_operations_per_s": 10.0}
+    held = record(
+        sample("machine", part="ceilings", **told),
+        sample("machine", 2, part="ceilings", **{name: value / 2 for name, value in told.items()}),
+        sample("galago", vision_s=4.0, vision_int8_operations=200.0, vision_f32_operations=10.0,
+               decode_tokens_per_s=5.0, token_bytes=3.0, prefill_s=1.0),
+    )  # fmt: skip
+    spreads = held.spreads("w1")
+    assert shares(spreads["galago"], spreads["machine"]) == {"vision": 0.75, "decode": 0.5}
+    assert "vision 75%, decode 50%" in markdown(held, "w1")
+
+
 class Told:
     """An engine that only notes what it is asked."""
 
@@ -270,6 +286,21 @@ def test_a_models_files_are_read_whole_and_stay_when_they_are_forgotten(tmp_path
     (tmp_path / "two").write_bytes(b"4567")
     forget_files(tmp_path)
     assert remember_files(tmp_path) == 7
+
+
+def test_what_others_take_of_the_machine_is_told(tmp_path):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 20 30 9000 500 1 2 3 50 0\ncpu0 0 0 0 0\n")
+    assert busy_seconds(stat) == 156 / os.sysconf("SC_CLK_TCK")
+    done = whole_process([sys.executable, "-c", "print(input())"], lambda: "a job")
+    assert done.said == "a job\n"
+    assert 0 <= done.others_share <= 1
+    assert "took at most 20% of the machine" in markdown(record(sample("galago", others_share=0.2)), "w1")
+
+
+def test_a_process_that_fails_tells_the_end_of_its_words():
+    with pytest.raises(ProcessFailedError, match="exit code 3: sorry"):
+        whole_process([sys.executable, "-c", "import sys; sys.stderr.write('sorry'); sys.exit(3)"])
 
 
 def test_the_vision_time_of_a_log_is_between_its_two_lines():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,49 +25,46 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
     Every sequence must have that many rows, at least one; n of them are of its draft, and `Generation.take`
     must be told their logits. Modifies the caches; when it raises, they are as before.
     """
-    drafted = [count - generation.pending for generation, count in shares]
     held = [len(generation.cache) for generation, _ in shares]
+    told: list[int] = []  # the rows whose logits are wanted
+    parts, end = [], 0
+    for generation, count in shares:
+        end += count
+        first, drafted = len(told), count - generation.pending
+        told += range(end - drafted - 1, end)  # none of a prompt that is not fed to its end
+        parts.append(slice(first, len(told)))
     rows = [generation.rows(count) for generation, count in shares]
-    positions = np.concatenate([part.positions for part in rows], axis=1)
+    positions = _joined([part.positions for part in rows])
     try:
-        steady = _steady(network, shares, rows, positions)
-        if steady is not None:
-            return steady
-        x = kernels.concatenate(
-            [embed(network, part, one.prompt) for (one, _), part in zip(shares, rows, strict=True)]
-        )
+        paged = _steady(shares, rows)
+        if paged:
+            stepped = step(network, paged, _joined([part.ids for part in rows]), positions)
+            fed = [one.pending == 0 for one, _ in shares]
+            return [row[None] if done else None for done, row in zip(fed, stepped, strict=True)]
+        x = [embed(network, part, one.prompt) for (one, _), part in zip(shares, rows, strict=True)]
         cache = BatchCache([(generation.cache, count) for generation, count in shares])
-        hidden = network.decode(x, positions, cache)
-        ends = np.cumsum([count for _, count in shares])
-        wanted = [np.arange(end - extra - 1, end) for end, extra in zip(ends, drafted, strict=True)]
-        told = np.concatenate(wanted)  # nothing of a prompt that is not fed to its end
-        logits = kernels.to_numpy(network.logits(kernels.take(hidden, told))) if len(told) else None
+        hidden = network.decode(x[0] if len(x) == 1 else kernels.concatenate(x), positions, cache)
+        wanted = hidden if len(told) == len(hidden) else kernels.take(hidden, np.array(told, np.int64))
+        logits: F32 | None = kernels.to_numpy(network.logits(wanted)) if told else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
-    if logits is None:
-        return [None] * len(shares)
-    parts = np.split(logits, np.cumsum([len(rows) for rows in wanted])[:-1])
-    return [part if len(part) else None for part in parts]
+    return [None if logits is None or part.start == part.stop else logits[part] for part in parts]
 
 
-def _steady(
-    network: VisionLanguageModel,
-    shares: Sequence[tuple[Generation, int]],
-    rows: Sequence[Rows],
-    positions: NDArray[np.int64],
-) -> list[F32 | None] | None:
-    """The same as a step of fixed shapes, where every sequence gives one row of text and is on a device."""
-    caches = [generation.cache for generation, count in shares if count == 1]
-    paged = [cache for cache in caches if isinstance(cache, PagedCache) and len(cache)]
-    if len(paged) < len(shares) or any(part.feature_rows[0] >= 0 for part in rows):
-        return None
-    logits = step(network, paged, np.concatenate([part.ids for part in rows]), positions)
-    return [
-        row[None] if generation.pending == 0 else None
-        for (generation, _), row in zip(shares, logits, strict=True)
+def _steady(shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]) -> list[PagedCache]:
+    """The caches where every sequence gives one row of text and is on a device: a step of fixed shapes."""
+    caches = [
+        one.cache
+        for (one, count), part in zip(shares, rows, strict=True)
+        if isinstance(one.cache, PagedCache) and len(one.cache) and count == 1 and part.feature_rows[0] < 0
     ]
+    return caches if len(caches) == len(shares) else []
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def prompt_logits(

@@ -14,7 +14,7 @@ from functools import partial
 from galago.engine.encoder import Encoder
 from galago.engine.features import EncodedImage
 from galago.engine.sight import Sight
-from galago.engine.worker import Work, Worker
+from galago.engine.worker import Work, Worker, hear
 
 PATCHES = 2048
 """Patches that are encoded together; a larger picture is encoded alone. More would only cost memory."""
@@ -54,7 +54,7 @@ class EncodeQueue:
     def wait(self, sight: Sight) -> EncodedImage:
         """The features of a sight that was added; raises what encoding raised. The lock is not held."""
         while not sight.settled:
-            sight.news.get()
+            hear(sight.news)
         if sight.error is not None:
             raise sight.error
         assert sight.image is not None

@@ -86,16 +86,24 @@ class Generation:
     def rows(self, count: int) -> Rows:
         """The next `count` tokens, pending ones and then those of the draft, as the decoder takes them."""
         start, stop, length = len(self.cache), len(self.cache) + count, len(self.prompt)
-        asked = self.prompt.rows(start, stop)
         if stop <= length:
-            return asked
-        places = np.arange(max(start, length), stop) - length
-        told = np.array([*self.tokens, *self.draft][int(places[0]) :][: len(places)], np.int64)
-        after = np.tile(self.prompt.next_position + places, (len(asked.positions), 1))
+            return self.prompt.rows(start, stop)
+        first = max(0, start - length)
+        tokens = [*self.tokens[first:], *self.draft][: stop - length - first]
+        place = self.prompt.next_position + first
+        after = np.arange(place, place + len(tokens))
+        told = Rows(
+            np.array(tokens, np.int64),
+            np.full(len(tokens), -1),
+            np.array([after] * len(self.prompt.positions)),
+        )
+        if start >= length:
+            return told
+        asked = self.prompt.rows(start, length)
         return Rows(
-            np.concatenate([asked.ids, told]),
-            np.concatenate([asked.feature_rows, np.full(len(told), -1)]),
-            np.concatenate([asked.positions, after], axis=1),
+            np.concatenate([asked.ids, told.ids]),
+            np.concatenate([asked.feature_rows, told.feature_rows]),
+            np.concatenate([asked.positions, told.positions], axis=1),
         )
 
     def take(self, logits: NDArray[np.float32]) -> None:

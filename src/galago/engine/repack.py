@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galago import packing
+from galago import kernels, packing
 from galago.packing import PANEL, Bf16Weight, PackedWeight, Weight
 from galago.types import Weights
 
@@ -51,7 +51,7 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[NDArray[np.int64]]:
 def _convert_rows(weight: Weight, rows: NDArray[np.int64], kind: Weights, group: int | None) -> Weight:
     dense = packing.take_rows(weight, rows)
     if kind in ("q4", "q8"):
-        return packing.pack(dense, 4 if kind == "q4" else 8, group)
+        return kernels.pack(dense, 4 if kind == "q4" else 8, group)
     return packing.to_bf16(dense) if kind == "bf16" else dense
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from galago.engine.batch import Batch, Computing, Step
 from galago.engine.encoding import EncodeQueue
 from galago.engine.job import Job
-from galago.engine.worker import Work, Worker
+from galago.engine.worker import Work, Worker, hear
 
 
 class Scheduler:
@@ -51,7 +51,7 @@ class Scheduler:
     def wait(self, job: Job) -> Job:
         """The job when it has ended; raises what ended it without an answer."""
         while not job.finished:
-            job.news.get()
+            hear(job.news)
         if job.error is not None:
             raise job.error
         return job
@@ -66,7 +66,7 @@ class Scheduler:
                 piece, is_last = "" if job.generation is None else job.generation.new_text(), job.finished
             if piece or is_last:
                 break
-            job.news.get()
+            hear(job.news)
         if job.error is not None and not piece:
             raise job.error
         return piece

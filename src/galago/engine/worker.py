@@ -6,8 +6,18 @@ import atexit
 import contextvars
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 Work = Callable[[], None]
+LOOK_UP_S = 0.5
+"""A signal that comes just before a thread falls asleep is seen this late."""
+
+
+def hear(news: SimpleQueue[None]) -> None:
+    """Sleep until there is news, or for `LOOK_UP_S`; holds no lock, so an interrupt leaves none held."""
+    with suppress(Empty):
+        news.get(timeout=LOOK_UP_S)
 
 
 class Worker:

@@ -17,7 +17,7 @@ import numpy as np
 from galago.errors import UsageError
 from galago.kernels.context import Backend, ThreadPool, current, using
 from galago.kernels.devices import DEVICES, Device, Gpu, Host, Recorder, check_device, gpu, open_device
-from galago.packing import Bf16Weight, PackedWeight
+from galago.packing import Bf16Weight, Bits, PackedWeight
 
 __all__ = [
     "DEVICES",
@@ -34,6 +34,7 @@ __all__ = [
     "check_device",
     "concatenate",
     "embed",
+    "gated",
     "gelu",
     "gelu_tanh",
     "gpu",
@@ -41,7 +42,9 @@ __all__ = [
     "layer_norm",
     "like",
     "linear",
+    "linears",
     "open_device",
+    "pack",
     "quick_gelu",
     "rms_norm",
     "rotate",
@@ -74,9 +77,26 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     return _backend(x).linear(x, weight, bias)
 
 
+def linears(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) -> Sequence[Array]:
+    """Several products with one x, which is rounded once: weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    found: Sequence[Array] = _backend(x).linears(x, weights, biases)
+    return found
+
+
+def gated(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) -> Array:
+    """silu(linear(x, weights[0], biases[0])) * linear(x, weights[1], biases[1]): [T, K] -> [T, N]."""
+    return _backend(x).gated(x, weights, biases)
+
+
 def embed(weight: Array, ids: Array) -> Array:
     """weight [V, D] of any kind, integer ids [T] -> [T, D]. Ids outside 0 .. V-1 raise UsageError."""
     return _backend(weight).embed(weight, ids)
+
+
+def pack(dense: Array, bits: Bits, group: int | None = None) -> PackedWeight:
+    """A numpy matrix [N, K], packed as `packing.pack` packs it and many times faster; raises the same."""
+    packed: PackedWeight = _backend(dense).pack(dense, bits, group)
+    return packed
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

@@ -5,7 +5,7 @@ Results are zeros of the right shape. A weight is anything with a shape: one wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from galago import packing
 from galago.kernels.context import using
-from galago.packing import PackedWeight
+from galago.packing import Bits, PackedWeight
 
 F32 = NDArray[np.float32]
 
@@ -59,6 +60,21 @@ def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
         tally.f32 += len(x) * rows * columns
     tally.weight_bytes += getattr(weight, "nbytes", 0)
     return np.zeros((len(x), rows), np.float32)
+
+
+def linears(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> list[F32]:
+    """x [T, K], weights [N_i, K] -> zeros [T, N_i]."""
+    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
+
+def gated(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> F32:
+    """x [T, K], two weights [N, K] -> zeros [T, N]."""
+    return linears(x, weights, biases)[0]
+
+
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed zeros."""
+    return packing.empty_like(dense, bits, group)
 
 
 def embed(weight: Any, ids: NDArray[np.integer]) -> F32:

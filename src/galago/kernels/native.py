@@ -6,6 +6,7 @@ set. The extension checks shapes, types and layout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
 from galago.kernels.context import current, shared_pool
-from galago.packing import Bf16Weight, PackedWeight, Weight
+from galago.packing import Bf16Weight, Bits, PackedWeight, Weight, beyond_float16, empty_like
 
 try:
     from galago.kernels import _native
@@ -32,12 +33,41 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
     out = np.empty((x.shape[0], weight.shape[0]), np.float32)
     pool, isa = _place()
     if isinstance(weight, PackedWeight):
-        _native.linear_packed(pool, isa, x, _packed(weight), bias, out)
+        _native.linear_packed(pool, isa, x, [_packed(weight)], [bias], [out])
     elif isinstance(weight, Bf16Weight):
         _native.linear_bf16(pool, isa, x, weight.bits, bias, out)
     else:
         _native.linear_f32(pool, isa, x, weight, bias, out)
     return out
+
+
+def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:
+    """x [T, K], weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    packed = _alike(weights)
+    if packed is None:
+        return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    outs = [np.empty((x.shape[0], weight.shape[0]), np.float32) for weight in weights]
+    _native.linear_packed(*_place(), x, packed, list(biases), outs)
+    return outs
+
+
+def gated(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> F32:
+    """x [T, K], two weights [N, K], biases [N] -> [T, N]."""
+    packed = _alike(weights)
+    if packed is None:
+        return silu_mul(*linears(x, weights, biases))
+    out = np.empty((x.shape[0], weights[0].shape[0]), np.float32)
+    _native.gated_packed(*_place(), x, packed, list(biases), [out])
+    return out
+
+
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed, as `packing.pack` does it."""
+    weight = empty_like(dense, bits, group)
+    rows = np.ascontiguousarray(dense, np.float32)
+    if not _native.pack(*_place(), rows, bits, weight.group, weight.codes, weight.scales, weight.steps):
+        raise beyond_float16(dense)
+    return weight
 
 
 def embed(weight: Weight, ids: NDArray[np.integer]) -> F32:
@@ -160,6 +190,14 @@ def _activate(kind: _native.Activation, x: F32) -> F32:
     out = np.empty(x.shape, np.float32)
     _native.activate(*_place(), kind, x, out)
     return out
+
+
+def _alike(weights: Sequence[Weight]) -> list[_native.Packed] | None:
+    """Weights for one call: all packed, and in the same group; else None."""
+    packed = [weight for weight in weights if isinstance(weight, PackedWeight)]
+    if len(packed) < len(weights) or len({weight.group for weight in packed}) > 1:
+        return None
+    return [_packed(weight) for weight in packed]
 
 
 def _packed(weight: PackedWeight) -> _native.Packed:

@@ -6,13 +6,15 @@ Sums are float64 and results float32. Plain and slow on purpose; chosen only by 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galago import packing
 from galago.errors import UsageError
-from galago.packing import PackedWeight, Weight, take_rows, to_dense, unpack_parts
+from galago.packing import Bits, PackedWeight, Weight, take_rows, to_dense, unpack_parts
 
 F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
@@ -29,6 +31,16 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
     else:
         y = x.astype(np.float64) @ to_dense(weight).astype(np.float64).T
     return _narrow(y if bias is None else y + bias)
+
+
+def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:
+    """x [T, K], weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
+
+def gated(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> F32:
+    """x [T, K], two weights [N, K], biases [N] -> [T, N]."""
+    return silu_mul(*linears(x, weights, biases))
 
 
 def quantise(x: F32, group: int) -> tuple[NDArray[np.int8], F32]:
@@ -63,6 +75,11 @@ def _packed_product(x: F32, weight: PackedWeight) -> F64:
         if offsets is not None:
             y += step[:, g, None] * offsets[:, g] * sums[:, g, None]
     return y[:, : weight.rows]
+
+
+def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
+    """dense [N, K] -> packed."""
+    return packing.pack(dense, bits, group)
 
 
 def embed(weight: Weight, ids: NDArray[np.integer]) -> F32:

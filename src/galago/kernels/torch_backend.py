@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
 
@@ -49,6 +49,18 @@ def linear(x: Tensor, weight: Tensor | PackedTensor, bias: Tensor | None = None)
     if isinstance(weight, PackedTensor):
         return torch_packed.linear(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def linears(
+    x: Tensor, weights: Sequence[Tensor | PackedTensor], biases: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """x [T, K], weights [N_i, K], biases [N_i] -> [T, N_i]."""
+    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
+
+def gated(x: Tensor, weights: Sequence[Tensor | PackedTensor], biases: Sequence[Tensor | None]) -> Tensor:
+    """x [T, K], two weights [N, K], biases [N] -> [T, N]."""
+    return silu_mul(*linears(x, weights, biases))
 
 
 def embed(weight: Tensor | PackedTensor, ids: Tensor | NDArray[np.int64]) -> Tensor:

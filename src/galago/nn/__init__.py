@@ -5,7 +5,7 @@ layer never asks which. Nothing here knows a model family or a file.
 """
 
 from galago.nn.cache import Cache
-from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm
+from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, project
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
 from galago.nn.rope import Angles, axial_angles, mrope_angles
 
@@ -27,4 +27,5 @@ __all__ = [
     "initialise",
     "mrope_angles",
     "parameters",
+    "project",
 ]

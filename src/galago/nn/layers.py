@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from galago import kernels
 from galago.nn.module import Array, Layer, Module, Parameter
@@ -18,6 +18,11 @@ class Linear(Layer):
     def __call__(self, x: Array) -> Array:
         """x [T, columns] -> [T, rows]."""
         return kernels.linear(x, self.weight, self.bias)
+
+
+def project(x: Array, *layers: Linear) -> Sequence[Array]:
+    """x [T, columns] through several projections that read the same rows: [T, rows] each."""
+    return kernels.linears(x, [layer.weight for layer in layers], [layer.bias for layer in layers])
 
 
 class RMSNorm(Layer):
@@ -55,7 +60,8 @@ class GatedMLP(Layer):
 
     def __call__(self, x: Array) -> Array:
         """x [T, dim] -> [T, dim]."""
-        return self.down(kernels.silu_mul(self.gate(x), self.up(x)))
+        weights, biases = (self.gate.weight, self.up.weight), (self.gate.bias, self.up.bias)
+        return self.down(kernels.gated(x, weights, biases))
 
 
 class MLP(Layer):

@@ -42,7 +42,7 @@ OnAnswer = Callable[[Answer], None]
 """Told the whole answer, with its record, before a verb makes its result of it."""
 
 DRAFTED = 2
-"""Tokens that extracting guesses ahead in a step; LOG 2026-11-25."""
+"""Tokens that reading and extracting guess ahead in a step; LOG 2026-11-25."""
 
 
 def load(
@@ -172,7 +172,9 @@ class Model:
         self, image: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
     ) -> Reading:
         """The text in the picture, from top to bottom. Raises GarbageError."""
-        answer = self._task(image, prompts.READ, options, max_tokens=LONG, on_answer=on_answer)
+        answer = self._task(
+            image, prompts.READ, options, max_tokens=LONG, draft_tokens=DRAFTED, on_answer=on_answer
+        )
         text = answer.text.strip()
         return Reading(text, tuple(line.strip() for line in text.splitlines() if line.strip()))
 
@@ -243,10 +245,16 @@ class Model:
         options: Mapping[str, Any],
         *,
         max_tokens: int | None = None,
+        draft_tokens: int = 0,
         on_answer: OnAnswer | None,
     ) -> Answer:
+        """The answer to a verb's question with the verb's own defaults."""
         request = make_request(
-            _messages(image, question), options, allow_constraint=False, max_tokens=max_tokens
+            _messages(image, question),
+            options,
+            allow_constraint=False,
+            max_tokens=max_tokens,
+            draft_tokens=draft_tokens,
         )
         return self._answer(request, on_answer)
 

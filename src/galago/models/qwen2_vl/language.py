@@ -7,7 +7,18 @@ from numpy.typing import NDArray
 
 from galago import kernels
 from galago.models.qwen2_vl.config import TextConfig
-from galago.nn import Angles, Array, Cache, Embedding, GatedMLP, Linear, Module, RMSNorm, mrope_angles
+from galago.nn import (
+    Angles,
+    Array,
+    Cache,
+    Embedding,
+    GatedMLP,
+    Linear,
+    Module,
+    RMSNorm,
+    mrope_angles,
+    project,
+)
 
 
 class Block(Module):
@@ -31,7 +42,7 @@ class Block(Module):
 
     def attend(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
         """x [T, dim], already normed -> [T, dim]."""
-        q, k, v = (project(x).reshape(len(x), -1, self.head_dim) for project in (self.q, self.k, self.v))
+        q, k, v = (y.reshape(len(x), -1, self.head_dim) for y in project(x, self.q, self.k, self.v))
         q, k = kernels.rotate(q, cos, sin), kernels.rotate(k, cos, sin)  # q [T, H, d]; k, v [T, G, d]
         y = cache.attend(self.layer, q, k, v)  # [T, H, d]
         return self.o(y.reshape(len(x), -1))
