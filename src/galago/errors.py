@@ -10,6 +10,7 @@ GalagoError
 │   ├── ConfigError           config.json and its companions
 │   └── WeightError           tensors: missing, extra, wrong shape or dtype, damaged file
 ├── FeaturesError             image features that belong to another model, or a damaged features file
+├── OutOfMemoryError          what was asked for does not fit in the budget, the limit or the machine
 ├── ContextLengthError        the prompt does not fit the model's context
 ├── GarbageError              the model produced non-finite numbers or an endless repetition
 ├── TrainingError             a training run that cannot start or go on
@@ -65,6 +66,10 @@ class WeightError(ModelError):
 
 class FeaturesError(GalagoError):
     """Image features of another model, another preprocessing, or a damaged features file."""
+
+
+class OutOfMemoryError(GalagoError):
+    """What was asked for does not fit in the memory that there is; the hint says what would."""
 
 
 class ContextLengthError(GalagoError):

@@ -28,6 +28,7 @@ SURFACE = [
     "Model",
     "ModelError",
     "ModelNotFoundError",
+    "OutOfMemoryError",
     "PictureError",
     "Reading",
     "SamplingParams",

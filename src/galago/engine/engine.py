@@ -29,7 +29,7 @@ from galago.engine.guard import GARBAGE_HINT
 from galago.engine.job import Job
 from galago.engine.kv import held_bytes
 from galago.engine.load import LoadedModel
-from galago.engine.memory import MemoryPlan
+from galago.engine.memory import MemoryPlan, memory_errors
 from galago.engine.messages import Look, split
 from galago.engine.prefix import PREFIX_BYTES, PrefixStore
 from galago.engine.prompt import build_prompt
@@ -71,11 +71,20 @@ class Engine:
         self._grammar = GrammarCompiler(model.tokenizer.to_json, model.config.vocabulary, model.end_ids)
         self._grammar_lock = threading.Lock()
         self._chunk = chunk
+        self._ahead = AHEAD
+        if plan is not None and plan.budget_bytes is not None:  # the plan has room for one answer
+            self._ahead = together = 1
         self._lock = threading.Lock()
         self._batch = Batch(model, self.prefixes, chunk=chunk, beside=beside, together=together)
         self._scheduler = Scheduler(self._batch, self._lock, self.computing)
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
-        self._pictures = EncodeQueue(self._encoder, self._lock, self.computing, self._scheduler.wake)
+        self._pictures = EncodeQueue(
+            self._encoder,
+            self._lock,
+            self.computing,
+            self._scheduler.wake,
+            None if plan is None else plan.image_tokens,
+        )
 
     def encode(self, look: Look, bounds: PictureBounds) -> EncodedImage:
         """A picture or video as features; raises as `Encoder.prepare`, and GarbageError for NaN."""
@@ -102,8 +111,8 @@ class Engine:
         jobs: list[Job] = []
         try:
             for request in requests:
-                if len(jobs) >= AHEAD:
-                    self._scheduler.wait(jobs[len(jobs) - AHEAD])
+                if len(jobs) >= self._ahead:
+                    self._scheduler.wait(jobs[len(jobs) - self._ahead])
                 jobs.append(self._prepare(request))
                 self._scheduler.submit(jobs[-1], self._pictures)
             return [self._record(self._scheduler.wait(job)) for job in jobs]
@@ -158,8 +167,11 @@ class Engine:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """What every thread that computes for this engine is in: its pool of threads."""
-        with kernels.using(threads=self._pool):
+        """What every thread that computes for this engine is in: its pool of threads.
+
+        Raises OutOfMemoryError where memory ran out.
+        """
+        with kernels.using(threads=self._pool), memory_errors(self.model.name):
             yield
 
     def _prepare(self, request: Request) -> Job:

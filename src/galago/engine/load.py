@@ -7,15 +7,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from galago import nn
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
+from galago.engine.frugal import frugal
 from galago.engine.generation_config import GenerationConfig, read_generation_config
-from galago.errors import ConfigError
-from galago.files import read_json_object
+from galago.engine.memory import MemoryPlan
 from galago.kernels.context import usable_processors
 from galago.models import Family, ModelConfig, Processor, Tensor, VisionLanguageModel
 from galago.packing import Weight
@@ -43,6 +42,12 @@ class LoadedModel:
     weights: Weights
     weights_bytes: int
     load_s: float
+    plan: MemoryPlan | None = None
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together: the model's own bound, or what memory has room for."""
+        return self.config.context if self.plan is None else self.plan.context
 
     @property
     def name(self) -> str:
@@ -78,26 +83,31 @@ class LoadedModel:
 
 
 def load_checkpoint(
-    checkpoint: Checkpoint, *, weights: Weights | None = None, progress: Progress | None = None
+    checkpoint: Checkpoint,
+    *,
+    weights: Weights | None = None,
+    progress: Progress | None = None,
+    plan: MemoryPlan | None = None,
 ) -> LoadedModel:
-    """Load an opened checkpoint, converting its weights when others are asked for.
+    """Load an opened checkpoint, converting its weights when others are asked for, to work as planned.
 
     Raises ConfigError or WeightError, each naming what is wrong.
     """
     start = time.perf_counter()
     folder = checkpoint.folder
-    processor = checkpoint.family.processor(checkpoint.config, _processor_settings(folder))
+    processor = checkpoint.processor()
     network = checkpoint.family.build(checkpoint.config)
     held = fill(network, checkpoint, weights, progress)
     return LoadedModel(
         checkpoint,
-        network,
-        processor,
+        network if plan is None else frugal(network, plan),
+        _limited(processor, checkpoint.config.context, plan),
         tokenizer=Tokenizer.from_folder(folder),
         generation=read_generation_config(folder, checkpoint.config.vocabulary),
         weights=weights or checkpoint.weights,
         weights_bytes=held,
         load_s=time.perf_counter() - start,
+        plan=plan,
     )
 
 
@@ -131,19 +141,14 @@ def fill(
     return held
 
 
+def _limited(processor: Processor, context: int, plan: MemoryPlan | None) -> Processor:
+    """The processor within what memory has room for, where that is less than any prompt has."""
+    if plan is None or plan.image_tokens >= context:
+        return processor
+    return processor.limited(plan.image_tokens * processor.pixels_per_token)
+
+
 def _executor() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor  # only where there is something to convert
 
     return ThreadPoolExecutor(usable_processors())
-
-
-def _processor_settings(folder: Path) -> dict[str, Any]:
-    """The image processor's settings, in the layout of either generation of files."""
-    file = folder / "preprocessor_config.json"
-    if file.exists():
-        return read_json_object(file)
-    hint = "the folder needs preprocessor_config.json or processor_config.json"
-    nested = read_json_object(folder / "processor_config.json", hint=hint).get("image_processor")
-    if not isinstance(nested, dict):
-        raise ConfigError(f"{folder / 'processor_config.json'} has no image_processor", hint=hint)
-    return nested

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,12 +19,14 @@ from galago.engine.engine import Engine
 from galago.engine.features import EncodedImage
 from galago.engine.guard import GARBAGE_HINT
 from galago.engine.load import Progress, load_checkpoint
-from galago.engine.memory import parse_size, plan_memory
+from galago.engine.memory import memory_errors, parse_size
 from galago.engine.messages import Look
+from galago.engine.planner import plan_memory
 from galago.engine.request import Messages, Request
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
 from galago.files import StrPath
+from galago.media import PictureLimits
 from galago.tasks import prompts
 from galago.tasks.extract import parse_wanted, value_of
 from galago.tasks.options import AskOptions, PictureOptions, TaskOptions, make_request, picture_bounds
@@ -31,8 +34,6 @@ from galago.types import Answer, Box, Reading, Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-
-    from galago.media import PictureLimits
 
 LONG = 2048
 """Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
@@ -58,12 +59,13 @@ def load(
 
     `weights` are "f32", "bf16", "q8" or "q4", by default what the file holds; others are converted while
     loading, which `progress(done_bytes, all_bytes)` is told of. `threads` are this model's own, by default
-    one for each core. `memory` is a budget such as "2GB": what cannot fit is refused before loading, caches
-    are kept within it. `cache` is the folder that keeps image features between runs (by default the user's
-    cache folder), False keeps none. `limits` bound what is read as a picture.
+    one for each core. `memory` is a budget such as "2GB", by default what is free: what cannot fit is refused
+    before loading; pictures, context and caches are kept within it. `cache` is the folder that keeps image
+    features between runs (by default the user's cache folder), False keeps none. `limits` bound what is read
+    as a picture.
 
-    Raises UsageError, ModelNotFoundError, ConfigError or WeightError. The files must stay in place while the
-    model is in use.
+    Raises UsageError, ModelNotFoundError, ConfigError, WeightError or OutOfMemoryError. The files must stay
+    in place while the model is in use.
     """
     if device != "cpu":
         raise UsageError(f"device is {device!r}; this version computes on the cpu", hint="device='cpu'")
@@ -71,8 +73,15 @@ def load(
         raise UsageError(f"weights is {weights!r}; one of {', '.join(get_args(Weights))} is needed")
     checkpoint = open_checkpoint(source)
     plan = plan_memory(checkpoint, weights, None if memory is None else parse_size(memory))
-    loaded = load_checkpoint(checkpoint, weights=weights, progress=progress)
-    return Model(Engine(loaded, threads=threads, cache=_cache_folder(cache), limits=limits, plan=plan))
+    with memory_errors(checkpoint.source.name):
+        loaded = load_checkpoint(checkpoint, weights=weights, progress=progress, plan=plan)
+    bounds = limits or PictureLimits()
+    bounds = replace(bounds, max_pixels=min(bounds.max_pixels, plan.picture_pixels))
+    return Model(
+        Engine(
+            loaded, threads=threads, cache=_cache_folder(cache), limits=bounds, plan=plan, chunk=plan.chunk
+        )
+    )
 
 
 class Model:
