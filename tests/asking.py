@@ -19,14 +19,14 @@ def greedy_tokens(model: Model, messages: Sequence[dict[str, Any]], count: int) 
     """The next `count` tokens, none of them an end."""
     with model.stream(messages, max_tokens=count, min_tokens=count) as stream:
         assert stream.answer.finish_reason == "length"
-        return list(stream._job.generation.tokens)
+        return list(stream.tokens)
 
 
 def answer_tokens(model: Model, messages: Sequence[dict[str, Any]], count: int) -> list[int]:
     """The tokens of the greedy answer, without its end, at most `count`."""
     with model.stream(messages, max_tokens=count) as stream:
         assert stream.answer.finish_reason in {"length", "stop"}
-        return list(stream._job.generation.tokens)
+        return list(stream.tokens)
 
 
 def prompt_ids(model: Model, messages: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -10,8 +10,9 @@ GalagoError
 │   ├── ConfigError           config.json and its companions
 │   └── WeightError           tensors: missing, extra, wrong shape or dtype, damaged file
 ├── FeaturesError             image features that belong to another model, or a damaged features file
+├── OutOfMemoryError          what was asked for does not fit in the budget, the limit or the machine
 ├── ContextLengthError        the prompt does not fit the model's context
-├── DeviceError               a device that is not there, or whose memory is full
+├── DeviceError               a device that is not there
 ├── GarbageError              the model produced non-finite numbers or an endless repetition
 ├── TrainingError             a training run that cannot start or go on
 └── MissingDependencyError    an extra or the compiled extension is not installed
@@ -68,12 +69,16 @@ class FeaturesError(GalagoError):
     """Image features of another model, another preprocessing, or a damaged features file."""
 
 
+class OutOfMemoryError(GalagoError):
+    """What was asked for does not fit in the memory that there is; the hint says what would."""
+
+
 class ContextLengthError(GalagoError):
     """The prompt has more tokens than the model's context."""
 
 
 class DeviceError(GalagoError):
-    """A device that is not there, or whose memory is full."""
+    """A device that is not there: no GPU, or not so many."""
 
 
 class GarbageError(GalagoError):

@@ -11,9 +11,18 @@ from asking import relative_error
 from cases import picture
 from checkpoints import FAMILIES, bf16_bits
 from doctored import configured, edited
-from galago import ConfigError, ModelError, ModelNotFoundError, UsageError, WeightError, packing
+from galago import (
+    ConfigError,
+    ModelNotFoundError,
+    OutOfMemoryError,
+    UsageError,
+    WeightError,
+    packing,
+)
 from galago.compress import convert
 from galago.engine import source
+from galago.engine.checkpoint import open_checkpoint
+from galago.engine.planner import Planner
 from galago.formats import safetensors
 
 SMALL = picture(90, 130, 6)
@@ -228,12 +237,12 @@ def test_weights_packed_in_other_groups_stay_as_they_are(hub, tmp_path):
     convert(hub, tmp_path / "packed", weights="q4", group=64)
     held, asked = (galago.load(tmp_path / "packed", weights=kind, cache=False) for kind in (None, "q4"))
     np.testing.assert_array_equal(held.logits(MESSAGES), asked.logits(MESSAGES))
-    assert asked.engine.model.network.language.blocks[0].q.weight.group == 64
+    assert asked.engine.model.network.module.language.blocks[0].q.weight.group == 64
 
 
 def test_packed_weights_are_mapped_not_copied(hub, tmp_path):
     convert(hub, tmp_path / "packed", weights="q4")
-    network = galago.load(tmp_path / "packed", cache=False).engine.model.network
+    network = galago.load(tmp_path / "packed", cache=False).engine.model.network.module
     assert not network.language.blocks[0].mlp.gate.weight.codes.flags.owndata
     assert not network.language.blocks[0].mlp.gate.weight.codes.flags.writeable
 
@@ -287,18 +296,23 @@ def test_options_that_cannot_be_are_refused(hub, options):
 
 
 def test_a_model_beyond_the_budget_is_refused_with_weights_that_fit(hub):
-    with pytest.raises(ModelError, match=r"0\.01 GB") as caught:
-        galago.load(hub, memory="7.5MB", cache=False)
-    assert "bf16" in caught.value.hint
-    assert galago.load(hub, memory="7.5MB", weights="bf16", cache=False).info()["weights_bytes"] < 3.5e6
+    least = Planner(open_checkpoint(hub), None).least_bytes()
+    with pytest.raises(OutOfMemoryError, match="needs at least") as caught:
+        galago.load(hub, memory=least - 1, cache=False)
+    assert f"{least / 1e6:.0f}"[:2] in caught.value.hint
+    assert galago.load(hub, memory=least, cache=False).ask(SMALL, "What?", max_tokens=2).text
 
 
 def test_a_budget_bounds_the_caches(hub):
-    model = galago.load(hub, memory="9MB", cache=False)
+    model = galago.load(
+        hub, memory=Planner(open_checkpoint(hub), None).least_bytes() + 4_000_000, cache=False
+    )
+    plan, engine = model.engine.model.plan, model.engine
     for seed in range(30):
         model.ask(picture(300, 300, seed), "What?", max_tokens=1)
-    info, engine = model.info(), model.engine
-    assert info["weights_bytes"] + engine.prefixes.nbytes + engine.features.nbytes < 9e6
+    assert 0 < engine.prefixes.nbytes <= plan.prefix_bytes
+    assert engine.features.nbytes <= plan.features_bytes
+    assert plan.resident_bytes <= plan.budget_bytes
 
 
 @pytest.mark.parametrize("naming", ["hub", "resaved"])

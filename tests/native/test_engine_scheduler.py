@@ -13,7 +13,7 @@ import pytest
 
 import galago
 from cases import picture
-from galago import Model, SchemaError
+from galago import Model, OutOfMemoryError, SchemaError
 from galago.engine.engine import Engine
 from galago.engine.grammar import Constraint
 from galago.engine.kv import held_bytes
@@ -225,9 +225,9 @@ def test_a_picture_that_cannot_be_encoded_fails_its_own_request_only(loaded, mon
     network.looks.wait()
     network.looks.open()
     assert [stream.answer.usage.completion_tokens for stream in streams[:2]] == [4, 4]
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(OutOfMemoryError, match="no more memory"):
         next(streams[2])
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(OutOfMemoryError, match="no more memory"):
         model.encode(WIDE)
     assert model.ask(SMALL, "What?", **exactly(4)).text == streams[1].answer.text
 
@@ -246,7 +246,7 @@ def test_a_step_that_fails_for_one_answer_fails_for_no_other(loaded, monkeypatch
     network.steps.wait()
     bad = model.stream(LONG, **exactly(2))
     network.steps.open()
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(OutOfMemoryError, match="no more memory"):
         bad.answer  # noqa: B018 - asking for the answer is what raises
     assert good.answer.text == fresh(loaded).ask(SMALL, "What?", **exactly(30)).text
 

@@ -29,6 +29,7 @@ SURFACE = [
     "Model",
     "ModelError",
     "ModelNotFoundError",
+    "OutOfMemoryError",
     "PictureError",
     "Reading",
     "SamplingParams",

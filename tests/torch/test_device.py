@@ -13,7 +13,16 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import galago
 from asking import greedy_tokens
 from cases import picture
-from galago import DeviceError, GalagoWarning, MissingDependencyError, Model, UsageError, kernels, packing
+from galago import (
+    DeviceError,
+    GalagoWarning,
+    MissingDependencyError,
+    Model,
+    OutOfMemoryError,
+    UsageError,
+    kernels,
+    packing,
+)
 from galago.engine.engine import Engine
 from galago.kernels import torch_device, torch_packed
 
@@ -68,10 +77,16 @@ def test_full_memory_names_what_would_fit_and_the_model_goes_on(model, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(model.engine.model.network.language, "run", full)
-        with pytest.raises(DeviceError, match="memory of torch-cpu is full") as caught:
+        with pytest.raises(OutOfMemoryError, match="memory of torch-cpu is full") as caught:
             model.ask(SMALL, "What is it?")
     assert "q4 0.0 GB" in caught.value.hint
     assert model.ask(SMALL, "What is it?", max_tokens=4).usage.completion_tokens <= 4
+
+
+def test_what_is_larger_than_the_budget_is_refused_before_it_is_loaded(hub):
+    with pytest.raises(OutOfMemoryError, match=r"needs 0\.01 GB, and 0\.00 GB are there") as caught:
+        galago.load(hub, device="torch-cpu", memory="1MB")
+    assert "q4" in caught.value.hint
 
 
 def test_a_step_is_a_recording_that_holds_for_every_token(model, monkeypatch):

@@ -83,7 +83,7 @@ def test_a_record_tells_the_peak_of_the_gpu(model):
 
 
 def test_a_gpu_that_is_too_small_is_refused_before_loading(hub):
-    with pytest.raises(galago.ModelError, match="needs"):
+    with pytest.raises(galago.OutOfMemoryError, match="needs"):
         galago.load(hub, device="cuda", memory="1MB")
 
 

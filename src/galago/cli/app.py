@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from galago.errors import GalagoError, GalagoWarning, UsageError
+from galago.errors import GalagoError, GalagoWarning, OutOfMemoryError, UsageError
 
 COMMANDS = (
     "ask",
@@ -23,6 +23,7 @@ COMMANDS = (
     "extract",
     "models",
     "info",
+    "fit",
     "convert",
     "export",
     "bench",
@@ -84,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GalagoError as error:  # anything else is our bug and keeps its traceback
         say_error(error)
         return error.exit_code
+    except MemoryError:
+        say_error(OutOfMemoryError("the system gave no more memory", hint="galago fit MODEL --memory 1GB"))
+        return OutOfMemoryError.exit_code
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return INTERRUPTED

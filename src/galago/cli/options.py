@@ -88,7 +88,9 @@ class StatsSettings:
 class PictureSettings:
     """How large a picture may be, and how many tokens it may cost."""
 
-    image_tokens: int | None = option("At most so many tokens for each picture.", metavar="N")
+    image_tokens: str | None = option(
+        "At most so many tokens for each picture; auto: as its detail needs.", metavar="N|auto"
+    )
     min_pixels: int | None = option("Enlarge smaller pictures to this area.", metavar="N")
     max_pixels: int | None = option("Reduce larger pictures to this area.", metavar="N")
     max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
@@ -97,6 +99,9 @@ class PictureSettings:
         """What was asked for, as keyword arguments of the verbs."""
         options = given(self, PictureSettings)
         options.pop("max_picture_pixels", None)  # a matter of reading the file, not of the model
+        tokens = options.get("image_tokens")
+        if tokens is not None and tokens != "auto":
+            options["image_tokens"] = _whole(tokens)
         return options
 
 
@@ -154,6 +159,12 @@ class ConstraintSettings:
         if self.choices is not None:
             return {"choices": split(self.choices, "--choices")}
         return options
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--image-tokens is {text!r}; a number of 1 or more, or auto, is needed")
+    return int(text)
 
 
 def given(settings: Any, part: type[Any]) -> dict[str, Any]:

@@ -144,8 +144,7 @@ def measure_distortion(
     answers: list[AnswerDistortion] = []
     for number, picture in enumerate(pictures, 1):
         for question in questions:
-            answer = _answer(first, picture, question, max_tokens)
-            told = first.model.tokenizer.encode(answer)
+            answer, told = _answer(first, picture, question, max_tokens)
             want, got = (probe(engine, picture, question, told) for engine in (first, second))
             features.add(want.features, got.features)
             for errors, mine, theirs in zip(attention, want.attention, got.attention, strict=True):
@@ -164,11 +163,12 @@ def measure_distortion(
     )
 
 
-def _answer(engine: Engine, picture: Any, question: str, max_tokens: int) -> str:
-    """The greedy answer."""
+def _answer(engine: Engine, picture: Any, question: str, max_tokens: int) -> tuple[str, tuple[int, ...]]:
+    """The greedy answer, as text and as the tokens that were chosen."""
     parts = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
     messages = [{"role": "user", "content": parts}]
-    return engine.answer([Request(messages, SamplingParams(max_tokens=max_tokens))])[0].text
+    with engine.stream(Request(messages, SamplingParams(max_tokens=max_tokens))) as stream:
+        return stream.answer.text, stream.tokens
 
 
 def _compare(want: Probe, got: Probe) -> tuple[int, float, float, float]:

@@ -6,7 +6,7 @@ another machine can be read. What cannot be read is `None` with the reason, neve
 
 from galago.device.gpu import gpu_driver
 from galago.device.hardware import Machine, machine
-from galago.device.memory import ProcessMemory, available_memory, process_memory, total_memory
+from galago.device.memory import ProcessMemory, address_space, available_memory, process_memory, total_memory
 from galago.device.sensed import Sensed
 from galago.device.sensors import clock, state, temperature, throttled
 
@@ -14,6 +14,7 @@ __all__ = [
     "Machine",
     "ProcessMemory",
     "Sensed",
+    "address_space",
     "available_memory",
     "clock",
     "gpu_driver",

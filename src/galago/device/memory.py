@@ -40,6 +40,17 @@ def available_memory(root: Path = ROOT) -> Sensed[int]:
     return Sensed(max(0, min([available, *(limit - used for limit, used in _limits(root))])))
 
 
+def address_space(root: Path = ROOT) -> int | None:
+    """Bytes that this process may still map under its own limit (`ulimit -v`); None where there is none."""
+    try:
+        import resource  # not on every system
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = kilobytes(fields(root / "proc/self/status"), "VmSize")
+    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
+
+
 def process_memory(root: Path = ROOT) -> ProcessMemory:
     """The memory of this process now. Cheap enough to ask for every answer."""
     status = fields(root / "proc/self/status")

@@ -187,7 +187,7 @@ class Batch:
             job.request.params,
             cache=cache,
             end_ids=self._model.end_ids,
-            room=self._model.config.context,
+            room=self._model.context,
             decoder=StreamDecoder(self._model.tokenizer, show_special=job.request.show_special),
             constraint=constraint,
         )

@@ -17,7 +17,7 @@ from galago.engine.features import EncodedImage, Maker
 from galago.errors import FeaturesError, GalagoWarning
 from galago.files import reason
 
-RAM_BYTES = 256 << 20
+RAM_BYTES = 64 << 20
 DISK_BYTES = 1 << 30
 KEPT_AFTER_TRIM = 0.9
 """Share of the disk cap that is left when the oldest files are deleted, so that not every write deletes."""

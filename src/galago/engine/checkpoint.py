@@ -20,8 +20,9 @@ from galago.engine.source import Source, find_model
 from galago.errors import ConfigError, WeightError
 from galago.files import StrPath, read_json_object
 from galago.formats import packed
+from galago.formats.mapped import MappedPages
 from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, open_with_metadata
-from galago.models import Family, ModelConfig, Tensor, family
+from galago.models import Family, ModelConfig, Processor, Tensor, family
 from galago.packing import Bf16Weight, Weight
 from galago.types import Weights
 
@@ -102,6 +103,17 @@ class Checkpoint:
             )
         return "bf16" if _DENSE[dtype] == "bf16" else "f32"
 
+    def processor(self) -> Processor:
+        """What makes patches of pictures; raises ConfigError when its settings are missing or unknown."""
+        return self.family.processor(self.config, _processor_settings(self.folder))
+
+    @property
+    def tokenizer_bytes(self) -> int:
+        """Bytes of the tokenizer's files."""
+        whole = self.folder / "tokenizer.json"
+        files = [whole] if whole.is_file() else [self.folder / "vocab.json", self.folder / "merges.txt"]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
     @cached_property
     def revision(self) -> str:
         """A hash that changes with the configuration, the preprocessing or any tensor's numbers.
@@ -158,10 +170,13 @@ class Checkpoint:
         if tensor.matrix is None or wanted is None:
             return held
         try:
-            return repack(held, tensor.kind(wanted), group, threads)
+            made = repack(held, tensor.kind(wanted), group, threads)
         except WeightError as error:
             name = self.spelling[tensor.ours][0]
             raise WeightError(f"{self.folder}: tensor {name!r} cannot be converted: {error}") from error
+        if made is not held:  # the file's pages are not needed again
+            MappedPages(self.stored[name].array for name in self.spelling[tensor.ours]).release()
+        return made
 
     def _read(self, tensor: Tensor) -> Weight:
         """A parameter as it is stored: float32, bf16 or packed for a matrix, float32 for a vector."""
@@ -210,6 +225,18 @@ def open_checkpoint(source: StrPath) -> Checkpoint:
     else:
         stored = open_folder(found.folder)
     return Checkpoint(found, of_family, config, tuple(of_family.tensors(config)), stored, packed_as)
+
+
+def _processor_settings(folder: Path) -> dict[str, Any]:
+    """The image processor's settings, in the layout of either generation of files."""
+    file = folder / "preprocessor_config.json"
+    if file.exists():
+        return read_json_object(file)
+    hint = "the folder needs preprocessor_config.json or processor_config.json"
+    nested = read_json_object(folder / "processor_config.json", hint=hint).get("image_processor")
+    if not isinstance(nested, dict):
+        raise ConfigError(f"{folder / 'processor_config.json'} has no image_processor", hint=hint)
+    return nested
 
 
 def _others(names: list[Any]) -> str:

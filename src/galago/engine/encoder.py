@@ -14,6 +14,7 @@ from galago.engine.cache import FeatureCache
 from galago.engine.features import EncodedImage, content_key
 from galago.engine.guard import is_finite
 from galago.engine.load import LoadedModel
+from galago.engine.memory import memory_errors
 from galago.engine.messages import Look
 from galago.engine.request import PictureBounds
 from galago.engine.sight import Sight
@@ -38,11 +39,18 @@ class Encoder:
         given = look.sources[0]
         if isinstance(given, EncodedImage):
             return Sight.of(self._check(given, look))
+        with memory_errors("reading a picture"):
+            return self._prepared(look, bounds, waiting)
+
+    def _prepared(self, look: Look, bounds: PictureBounds, waiting: Callable[[str], Sight | None]) -> Sight:
         start = time.perf_counter()
         pictures = [self._read(source) for source in look.sources]
-        notes = tuple(dict.fromkeys(note for picture in pictures for note in picture.notes))
         frames = [picture.pixels for picture in pictures]
-        model, processor = self._model, bounds.apply(self._model.processor)
+        model, processor = self._model, bounds.apply(self._model.processor, frames[0])
+        said = [note for picture in pictures for note in picture.notes]
+        if look.fps is None:
+            said += processor.remarks(*frames[0].shape[:2])
+        notes = tuple(dict.fromkeys(said))
         settings = processor.describe() if look.fps is None else f"{processor.describe()} {look.fps} fps"
         key = content_key(frames, settings, model.maker)
         with self._cache_lock:
@@ -116,7 +124,7 @@ class Encoder:
 
 def check_room(tokens: int, model: LoadedModel) -> None:
     """Raise ContextLengthError for a picture that no prompt has room for, before it is encoded."""
-    context = model.config.context
+    context = model.context
     if tokens >= context:
         raise ContextLengthError(
             f"the picture takes {tokens} tokens; {model.name} takes {context}, with question and answer",

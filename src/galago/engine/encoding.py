@@ -21,7 +21,10 @@ PATCHES = 2048
 
 
 class EncodeQueue:
-    """`encoded` is called with the lock held whenever sights are settled. Methods say who holds the lock."""
+    """`encoded` is called with the lock held whenever sights are settled. Methods say who holds the lock.
+
+    Pictures of more than `most_tokens` together are not encoded at once.
+    """
 
     def __init__(
         self,
@@ -29,9 +32,11 @@ class EncodeQueue:
         lock: threading.Lock,
         computing: Callable[[], AbstractContextManager[None]],
         encoded: Callable[[], None],
+        most_tokens: int | None = None,
     ) -> None:
         self._encoder = encoder
         self._lock, self._computing, self._encoded = lock, computing, encoded
+        self._most_tokens = most_tokens
         self._waiting: dict[str, list[Sight]] = {}
         self._worker = Worker("galago-encode", lock, self._take, self._failed)
 
@@ -64,10 +69,11 @@ class EncodeQueue:
         for key in [key for key, sights in self._waiting.items() if all(s.abandoned for s in sights)]:
             del self._waiting[key]
         group: list[Sight] = []
-        patches = 0
+        patches = tokens = 0
         for sights in self._waiting.values():
             patches += len(sights[0].visual.patches)
-            if group and patches > PATCHES:
+            tokens += sights[0].tokens
+            if group and (patches > PATCHES or tokens > (self._most_tokens or tokens)):
                 break
             group.append(sights[0])
         return partial(self._encode, group) if group else None

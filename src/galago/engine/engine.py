@@ -29,7 +29,7 @@ from galago.engine.guard import GARBAGE_HINT, is_finite
 from galago.engine.job import Job
 from galago.engine.kv import KVCache, SequenceCache, held_bytes
 from galago.engine.load import LoadedModel
-from galago.engine.memory import MemoryPlan
+from galago.engine.memory import MemoryPlan, memory_errors
 from galago.engine.messages import Look, split
 from galago.engine.pages import PagePool
 from galago.engine.prefix import PREFIX_BYTES, PrefixStore
@@ -72,6 +72,9 @@ class Engine:
         self._grammar = GrammarCompiler(model.tokenizer.to_json, model.config.vocabulary, model.end_ids)
         self._grammar_lock = threading.Lock()
         self._chunk = chunk
+        self._ahead = AHEAD
+        if plan is not None and plan.budget_bytes is not None:  # the plan has room for one answer
+            self._ahead = together = 1
         self._lock = threading.Lock()
         self._pages = None if model.device.is_host else PagePool(model.network.layers, model.device)
         self._batch = Batch(
@@ -79,7 +82,13 @@ class Engine:
         )
         self._scheduler = Scheduler(self._batch, self._lock, self.computing)
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
-        self._pictures = EncodeQueue(self._encoder, self._lock, self.computing, self._scheduler.wake)
+        self._pictures = EncodeQueue(
+            self._encoder,
+            self._lock,
+            self.computing,
+            self._scheduler.wake,
+            None if plan is None else plan.image_tokens,
+        )
 
     def encode(self, look: Look, bounds: PictureBounds) -> EncodedImage:
         """A picture or video as features; raises as `Encoder.prepare`, and GarbageError for NaN."""
@@ -106,8 +115,8 @@ class Engine:
         jobs: list[Job] = []
         try:
             for request in requests:
-                if len(jobs) >= AHEAD:
-                    self._scheduler.wait(jobs[len(jobs) - AHEAD])
+                if len(jobs) >= self._ahead:
+                    self._scheduler.wait(jobs[len(jobs) - self._ahead])
                 jobs.append(self._prepare(request))
                 self._scheduler.submit(jobs[-1], self._pictures)
             return [self._record(self._scheduler.wait(job)) for job in jobs]
@@ -163,8 +172,11 @@ class Engine:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """What every thread that computes for this engine is in: its pool of threads, and its device."""
-        with kernels.using(threads=self._pool), self.model.computing():
+        """What every thread that computes for this engine is in: its pool of threads, and its device.
+
+        Raises OutOfMemoryError where memory ran out.
+        """
+        with kernels.using(threads=self._pool), memory_errors(self.model.name), self.model.computing():
             yield
 
     def _new_cache(self) -> SequenceCache:

@@ -130,6 +130,14 @@ class KVCache:
         assert self._shared <= tokens <= max(self._lengths), (tokens, self._lengths)
         self._lengths = [tokens] * len(self._lengths)
 
+    def shrink(self) -> None:
+        """Give back what was reserved and is not used."""
+        rows = len(self) - self._shared
+        for part in self._parts:
+            if part.array is not None and len(part.array) > rows:
+                part.array = part.array[:rows].copy()
+        self._reserve = ROUND
+
     def fork(self, tokens: int, *, expected: int = 0, head: int = 0) -> KVCache:
         """A cache that begins with the same tokens, and room for the expected number in all.
 

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from galago import kernels, nn
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
+from galago.engine.frugal import frugal
 from galago.engine.generation_config import GenerationConfig, read_generation_config
-from galago.engine.memory import would_fit
-from galago.errors import ConfigError
-from galago.files import read_json_object
+from galago.engine.memory import MemoryPlan
+from galago.engine.room import would_fit
 from galago.kernels.context import usable_processors
 from galago.models import Family, ModelConfig, Processor, Tensor, VisionLanguageModel
 from galago.text import Tokenizer
@@ -43,7 +42,13 @@ class LoadedModel:
     weights: Weights
     weights_bytes: int
     load_s: float
+    plan: MemoryPlan | None = None
     device: kernels.Device = field(default_factory=kernels.Host)
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together: the model's own bound, or what memory has room for."""
+        return self.config.context if self.plan is None else self.plan.context
 
     @property
     def name(self) -> str:
@@ -73,7 +78,7 @@ class LoadedModel:
         return ChatTemplate.from_folder(self.checkpoint.folder)
 
     def computing(self) -> AbstractContextManager[None]:
-        """What the network computes in; raises DeviceError, naming what would fit, when memory is full."""
+        """What the network computes in; raises OutOfMemoryError when memory is full."""
         return self.device.computing(partial(would_fit, self.checkpoint))
 
     @cached_property
@@ -88,28 +93,32 @@ def load_checkpoint(
     device: kernels.Device | None = None,
     weights: Weights | None = None,
     progress: Progress | None = None,
+    plan: MemoryPlan | None = None,
 ) -> LoadedModel:
     """Load an opened checkpoint onto a device (by default the host), converting its weights where asked to.
 
-    Raises ConfigError or WeightError, each naming what is wrong, and DeviceError where it does not fit.
+    A plan is one of the host's memory. Raises ConfigError or WeightError, each naming what is wrong, and
+    OutOfMemoryError where it does not fit.
     """
     device = device or kernels.Host()
+    assert plan is None or device.is_host
     start = time.perf_counter()
     folder = checkpoint.folder
-    processor = checkpoint.family.processor(checkpoint.config, _processor_settings(folder))
+    processor = checkpoint.processor()
     network = checkpoint.family.build(checkpoint.config)
     with device.computing(partial(would_fit, checkpoint)):
         held = fill(network, checkpoint, weights, progress, device)
         device.synchronise()
     return LoadedModel(
         checkpoint,
-        network,
-        processor,
+        network if plan is None else frugal(network, plan),
+        _limited(processor, checkpoint.config.context, plan),
         tokenizer=Tokenizer.from_folder(folder),
         generation=read_generation_config(folder, checkpoint.config.vocabulary),
         weights=weights or checkpoint.weights,
         weights_bytes=held,
         load_s=time.perf_counter() - start,
+        plan=plan,
         device=device,
     )
 
@@ -148,19 +157,14 @@ def fill(
     return held
 
 
+def _limited(processor: Processor, context: int, plan: MemoryPlan | None) -> Processor:
+    """The processor within what memory has room for, where that is less than any prompt has."""
+    if plan is None or plan.image_tokens >= context:
+        return processor
+    return processor.limited(plan.image_tokens * processor.pixels_per_token)
+
+
 def _executor() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor  # only where there is something to convert
 
     return ThreadPoolExecutor(usable_processors())
-
-
-def _processor_settings(folder: Path) -> dict[str, Any]:
-    """The image processor's settings, in the layout of either generation of files."""
-    file = folder / "preprocessor_config.json"
-    if file.exists():
-        return read_json_object(file)
-    hint = "the folder needs preprocessor_config.json or processor_config.json"
-    nested = read_json_object(folder / "processor_config.json", hint=hint).get("image_processor")
-    if not isinstance(nested, dict):
-        raise ConfigError(f"{folder / 'processor_config.json'} has no image_processor", hint=hint)
-    return nested

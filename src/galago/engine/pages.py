@@ -123,6 +123,12 @@ class PagedCache:
         assert 0 <= tokens <= self._length, (tokens, self._length)
         self._length = tokens
 
+    def shrink(self) -> None:
+        """Give back the pages that hold no token."""
+        spare = self.pages[-(-self._length // PAGE) :]
+        del self.pages[len(self.pages) - len(spare) :]
+        self.pool.give(spare)
+
     def fork(self, tokens: int, *, expected: int = 0, head: int = 0) -> PagedCache:  # noqa: ARG002 - the contract
         """A cache of its own that begins with the first tokens: they are copied when it is first fed.
 

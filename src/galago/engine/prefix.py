@@ -71,6 +71,7 @@ class PrefixStore:
         held = len(cache)
         if held == 0:
             return
+        cache.shrink()
         kept = _Entry(identity[:held], cache, min(head, held))
         self._entries = [entry for entry in self._entries if not self._replaces(kept, entry)]
         self._entries.append(kept)

@@ -93,7 +93,7 @@ def build_prompt(
     guarded = messages if trusted else guard_messages(messages, model.tokenizer)
     ids = np.array(model.tokenizer.encode(model.template.render(guarded)), np.int64)
     expanded, feature_rows = _expand(model, ids, images)
-    context = model.config.context
+    context = model.context
     if len(expanded) >= context:
         raise ContextLengthError(
             f"the prompt has {len(expanded)} tokens, {int((feature_rows >= 0).sum())} of them for pictures;"

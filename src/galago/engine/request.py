@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from galago.engine.grammar import ConstraintSpec
 from galago.errors import UsageError
+from galago.media.detail import useful_pixels
 from galago.models import Processor
 from galago.types import SamplingParams
 
@@ -15,30 +19,43 @@ Messages = Sequence[Mapping[str, Any]]
 """OpenAI-style: `role`, and `content` as a text or a list of typed parts."""
 
 
+AUTO = "auto"
+AUTO_LEAST = 64
+"""Tokens that "auto" gives any picture that is large enough: what looks plain may still be asked about."""
+
+
 @dataclass(frozen=True)
 class PictureBounds:
     """What one picture may cost; None leaves the model's own bound.
 
-    `image_tokens` is another way to say `max_pixels`. Raises UsageError when both are given, or a value is
-    not 1 or more.
+    `image_tokens` is another way to say `max_pixels`; "auto" takes as many as the picture's detail needs.
+    Raises UsageError when both are given, or a value is not 1 or more.
     """
 
     min_pixels: int | None = None
     max_pixels: int | None = None
-    image_tokens: int | None = None
+    image_tokens: int | Literal["auto"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_pixels", "max_pixels", "image_tokens"):
             value = getattr(self, name)
+            if value == AUTO and name == "image_tokens":
+                continue
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number of 1 or more")
         if self.max_pixels is not None and self.image_tokens is not None:
             raise UsageError("max_pixels and image_tokens exclude each other", hint="give one of them")
 
-    def apply(self, processor: Processor) -> Processor:
-        """The processor within these bounds; raises UsageError when they leave no picture."""
+    def apply(self, processor: Processor, pixels: NDArray[np.uint8]) -> Processor:
+        """The processor within these bounds, for a picture [H, W, 3] or a video's first frame.
+
+        Raises UsageError when they leave no picture.
+        """
         most = self.max_pixels
-        if self.image_tokens is not None:
+        if self.image_tokens == AUTO:
+            needed = max(useful_pixels(pixels), AUTO_LEAST * processor.pixels_per_token, self.min_pixels or 0)
+            most = min(needed, max(processor.max_pixels, self.min_pixels or 0))
+        elif isinstance(self.image_tokens, int):
             most = self.image_tokens * processor.pixels_per_token
         if most is None and self.min_pixels is None:
             return processor

@@ -39,6 +39,15 @@ class TextStream(Iterator[str]):
             self._answer = self._record(self._scheduler.wait(self._job))
         return self._answer
 
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """The ids that the model chose, without an end token, once the answer is written; raises as `answer`.
+
+        They are not what the tokenizer makes of the text where a model spells what it could write shorter.
+        """
+        generation = self._scheduler.wait(self._job).generation
+        return () if generation is None else tuple(generation.tokens)
+
     def close(self) -> None:
         """End the answer where it is; `answer` then has what there is. Nothing happens when it has ended."""
         if not self._job.finished:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.errors import WeightError
+from galago.errors import OutOfMemoryError, WeightError
 from galago.files import StrPath, read_json_object, reason, replacing, shown
 from galago.formats.safetensors_header import (
     DOWNLOAD_AGAIN,
@@ -203,6 +203,12 @@ def _map(path: StrPath) -> tuple[Header, mmap.mmap]:
     except IsADirectoryError:
         raise WeightError(f"{path} is a folder", hint="name the .safetensors file in it") from None
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            size = Path(path).stat().st_size
+            raise OutOfMemoryError(
+                f"{path} has {size / 1e6:,.1f} MB, and this process may not map that much",
+                hint="raise its limit of address space (ulimit -v), or use a smaller model",
+            ) from error
         raise WeightError(f"{path} cannot be read: {reason(error)}") from error
 
 

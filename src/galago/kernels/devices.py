@@ -82,7 +82,7 @@ class Device(Protocol):
     def computing(self, hint: Callable[[], str]) -> AbstractContextManager[None]:
         """Every computation stands in one of these, and other threads wait, where the device needs that.
 
-        Raises DeviceError with the hint when memory is full.
+        Raises OutOfMemoryError with the hint when memory is full.
         """
         ...
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from galago.errors import DeviceError, GalagoWarning
+from galago.errors import DeviceError, GalagoWarning, OutOfMemoryError
 from galago.kernels.devices import Gpu, Step
 from galago.kernels.torch_packed import PackedTensor, host_tensor, upload
 from galago.packing import Bf16Weight, PackedWeight, Weight
@@ -83,7 +83,9 @@ class TorchDevice:
             try:
                 yield
             except torch.OutOfMemoryError as error:
-                raise DeviceError(f"the memory of {self.name} is full{self._used()}", hint=hint()) from error
+                raise OutOfMemoryError(
+                    f"the memory of {self.name} is full{self._used()}", hint=hint()
+                ) from error
 
     def synchronise(self) -> None:
         """Wait for the GPU."""

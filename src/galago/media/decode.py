@@ -75,7 +75,7 @@ def guarded(name: str) -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except PictureError:
+        except (PictureError, MemoryError):
             raise
         except Image.DecompressionBombError as error:
             raise PictureError(

@@ -88,9 +88,26 @@ class ModelConfig(Protocol):
         ...
 
     @property
+    def feature_values(self) -> int:
+        """Numbers in the features of one visual token."""
+        ...
+
+    @property
     def cache_values(self) -> int:
         """Numbers that a cache keeps for one token, over all layers."""
         ...
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """How a tower works when memory is short; the numbers that come out are the same.
+
+    `rows` patches, a multiple of merge^2, have their intermediates in memory at a time. `done` is called with
+    every part of the tower after its last use.
+    """
+
+    rows: int
+    done: Callable[[Module], None]
 
 
 class VisionLanguageModel(Protocol):
@@ -106,8 +123,21 @@ class VisionLanguageModel(Protocol):
         """Decoder layers: what a cache must keep."""
         ...
 
-    def encode(self, patches: Array, grids: Sequence[Grid]) -> Array:
-        """Patches [P, values] of one or more visuals -> features [P / merge^2, dim]."""
+    @property
+    def vision_parts(self) -> Sequence[Module]:
+        """The tower's parts in the order of their use: what `Pieces.done` is told of."""
+        ...
+
+    @property
+    def text_blocks(self) -> Sequence[Module]:
+        """The decoder's blocks in order; the cache knows each by its place."""
+        ...
+
+    def encode(self, patches: Array, grids: Sequence[Grid], pieces: Pieces | None = None) -> Array:
+        """Patches [P, values] of one or more visuals -> features [P / merge^2, dim].
+
+        Without `pieces` nothing is changed in place, and gradients flow.
+        """
         ...
 
     def embed(self, ids: NDArray[np.int64]) -> Array:
@@ -157,6 +187,14 @@ class Processor(Protocol):
         """The same processor with other bounds; UsageError when they exclude each other."""
         ...
 
+    def limited(self, pixels: int) -> Processor:
+        """The same processor, for which no bound that is asked for goes beyond these pixels."""
+        ...
+
+    def remarks(self, height: int, width: int) -> tuple[str, ...]:
+        """What the limit does to a picture of this size; empty where it does nothing."""
+        ...
+
     def image(self, pixels: NDArray[np.uint8]) -> Visual:
         """Pixels [H, W, 3] -> a visual; raises PictureError for a shape the family refuses."""
         ...
@@ -203,6 +241,10 @@ class Family:
     """Whether a tensor name is known and not needed (a tied output matrix, a stored rotary table)."""
     processor: Callable[[Any, Mapping[str, Any]], Processor]
     """Config and preprocessor_config.json -> a processor."""
+    encode_bytes: Callable[[Any, int, int], int]
+    """Config, visual tokens and `Pieces.rows` -> bytes of all that exists at once while they are encoded."""
+    decode_bytes: Callable[[Any, int], int]
+    """Config and rows of one call -> bytes of what the decoder computes with, without caches and logits."""
     boxes: Boxes
     aliases: tuple[str, ...] = field(default=())
 

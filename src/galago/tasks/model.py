@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, get_args
@@ -13,19 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago.engine.cache import cache_folder
-from galago.engine.checkpoint import open_checkpoint
+from galago.engine.checkpoint import Checkpoint, open_checkpoint
 from galago.engine.engine import Engine
 from galago.engine.features import EncodedImage
 from galago.engine.guard import GARBAGE_HINT
-from galago.engine.load import Progress, load_checkpoint
-from galago.engine.memory import parse_size, plan_memory
+from galago.engine.load import LoadedModel, Progress, load_checkpoint
+from galago.engine.memory import memory_errors, parse_size
 from galago.engine.messages import Look
+from galago.engine.planner import plan_memory
 from galago.engine.request import Messages, Request
-from galago.engine.share import BESIDE, CHUNK, DEVICE_BESIDE, DEVICE_CHUNK
+from galago.engine.room import check_room
+from galago.engine.share import DEVICE_BESIDE, DEVICE_CHUNK
 from galago.engine.stream import TextStream
 from galago.errors import GalagoWarning, GarbageError, UsageError
 from galago.files import StrPath
-from galago.kernels import check_device, open_device
+from galago.kernels import Device, check_device, open_device
+from galago.media import PictureLimits
 from galago.tasks import prompts
 from galago.tasks.extract import parse_wanted, value_of
 from galago.tasks.options import AskOptions, PictureOptions, TaskOptions, make_request, picture_bounds
@@ -33,8 +37,6 @@ from galago.types import Answer, Box, Reading, Weights
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-
-    from galago.media import PictureLimits
 
 LONG = 2048
 """Tokens that reading, finding and extracting may take unless `max_tokens` says otherwise."""
@@ -63,37 +65,47 @@ def load(
 
     `weights` are "f32", "bf16", "q8" or "q4", by default what the file holds; others are converted while
     loading, which `progress(done_bytes, all_bytes)` is told of. `threads` are this model's own, by default
-    one for each core. `memory` is a budget such as "2GB": what cannot fit is refused before loading, caches
-    are kept within it. `cache` is the folder that keeps image features between runs (by default the user's
-    cache folder), False keeps none. `limits` bound what is read as a picture.
+    one for each core. `memory` is a budget such as "2GB", by default what is free: what cannot fit is refused
+    before loading; pictures, context and caches are kept within it. `cache` is the folder that keeps image
+    features between runs (by default the user's cache folder), False keeps none. `limits` bound what is read
+    as a picture.
 
-    Raises UsageError, ModelNotFoundError, ConfigError or WeightError; for a GPU also MissingDependencyError
-    without torch, and DeviceError where there is none or its memory is full. The files must stay in place
-    while the model is in use.
+    Raises UsageError, ModelNotFoundError, ConfigError, WeightError or OutOfMemoryError; for a GPU also
+    MissingDependencyError without torch, and DeviceError without a GPU. The files must stay in place while
+    the model is in use.
     """
     check_device(device)
     if device != "cpu" and threads is not None:
         raise UsageError(f"threads is {threads!r}; they are the cpu's, and device is {device!r}")
     if weights is not None and weights not in get_args(Weights):
         raise UsageError(f"weights is {weights!r}; one of {', '.join(get_args(Weights))} is needed")
-    checkpoint = open_checkpoint(source)
+    checkpoint, folder = open_checkpoint(source), _cache_folder(cache)
+    budget = None if memory is None else parse_size(memory)
     place = open_device(device, exact=weights == "f32")
-    if weights is None and not place.is_host and checkpoint.weights == "f32":
+    if not place.is_host:
+        loaded = _on_device(checkpoint, place, weights, budget, progress)
+        return Model(Engine(loaded, cache=folder, limits=limits, chunk=DEVICE_CHUNK, beside=DEVICE_BESIDE))
+    plan = plan_memory(checkpoint, weights, budget)
+    with memory_errors(checkpoint.source.name):
+        loaded = load_checkpoint(checkpoint, weights=weights, progress=progress, plan=plan)
+    bounds = limits or PictureLimits()
+    bounds = replace(bounds, max_pixels=min(bounds.max_pixels, plan.picture_pixels))
+    return Model(Engine(loaded, threads=threads, cache=folder, limits=bounds, plan=plan, chunk=plan.chunk))
+
+
+def _on_device(
+    checkpoint: Checkpoint,
+    place: Device,
+    weights: Weights | None,
+    budget: int | None,
+    progress: Progress | None,
+) -> LoadedModel:
+    """A model in the memory of a device, within a budget and what is free there."""
+    if weights is None and checkpoint.weights == "f32":
         weights = "bf16"
-    budgets = (None if memory is None else parse_size(memory), place.free_bytes())
-    plan = plan_memory(checkpoint, weights, min((one for one in budgets if one is not None), default=None))
-    loaded = load_checkpoint(checkpoint, device=place, weights=weights, progress=progress)
-    return Model(
-        Engine(
-            loaded,
-            threads=threads,
-            cache=_cache_folder(cache),
-            limits=limits,
-            plan=plan,
-            chunk=CHUNK if place.is_host else DEVICE_CHUNK,
-            beside=BESIDE if place.is_host else DEVICE_BESIDE,
-        )
-    )
+    bounds = [bound for bound in (budget, place.free_bytes()) if bound is not None]
+    check_room(checkpoint, weights, min(bounds, default=None))
+    return load_checkpoint(checkpoint, device=place, weights=weights, progress=progress)
 
 
 class Model:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from galago.engine.generation_config import DRAW
 from galago.engine.grammar import ConstraintSpec
@@ -17,7 +17,7 @@ class PictureOptions(TypedDict, total=False):
 
     min_pixels: int | None
     max_pixels: int | None
-    image_tokens: int | None
+    image_tokens: int | Literal["auto"] | None
 
 
 class TaskOptions(PictureOptions, total=False):

@@ -13,8 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import kernels
+from galago.models.family import Pieces
 from galago.models.qwen2_5_vl.config import WindowedVisionConfig
-from galago.models.qwen2_vl.vision import EPS, PatchMerger, VisionBlock, frame_bounds, patch_angles
+from galago.models.qwen2_vl.config import Config
+from galago.models.qwen2_vl.pieces import map_rows, rows_of, tower_bytes
+from galago.models.qwen2_vl.vision import (
+    EPS,
+    PatchMerger,
+    VisionBlock,
+    finish,
+    frame_bounds,
+    next_rows,
+    patch_angles,
+)
 from galago.nn import Array, GatedMLP, Linear, Module, RMSNorm
 from galago.types import Grid
 
@@ -44,17 +55,29 @@ class WindowedTower(Module):
         ]
         self.merger = PatchMerger(c, RMSNorm(c.dim, EPS))
 
-    def __call__(self, patches: Array, grids: tuple[Grid, ...]) -> Array:
+    def __call__(self, patches: Array, grids: tuple[Grid, ...], pieces: Pieces | None = None) -> Array:
         """Patches [P, values] in merge-block order -> features [P / merge^2, out_dim] in raster order."""
         c = self.config
         plan = window_plan(grids, c.merge, c.window_cells)
         whole = frame_bounds(grids)
         angles = patch_angles(grids, c.merge, c.head_dim)
-        x = self.patch_embedding(kernels.take(patches, plan.patches))
+        count = len(patches)
+        rows = rows_of(pieces, count)
+        x = map_rows(
+            self.patch_embedding, count, lambda part: kernels.take(patches, plan.patches[part]), rows
+        )
+        finish(self.patch_embedding, pieces)
         cos, sin = (kernels.like(x, table[plan.patches]) for table in angles)
         for index, block in enumerate(self.blocks):
-            x = block(x, cos, sin, whole if index in c.full_attention else plan.bounds)
-        return kernels.take(self.merger(x), plan.back)
+            x = next_rows(block, x, (cos, sin), whole if index in c.full_attention else plan.bounds, pieces)
+        features = map_rows(self.merger, count, lambda part: x[part], rows)
+        finish(self.merger, pieces)
+        return kernels.take(features, plan.back)
+
+
+def encode_bytes(c: Config, tokens: int, rows: int) -> int:
+    """Bytes of all that exists at once while a picture of some tokens is encoded, its patches included."""
+    return tower_bytes(c, tokens, rows, hidden=3)
 
 
 @lru_cache(maxsize=8)

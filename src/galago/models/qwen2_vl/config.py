@@ -83,6 +83,11 @@ class Config:
         return self.text.vocabulary
 
     @property
+    def feature_values(self) -> int:
+        """Features of one visual token: the decoder's width."""
+        return self.text.dim
+
+    @property
     def cache_values(self) -> int:
         """Keys and values of one token in every layer."""
         return 2 * self.text.layers * self.text.kv_heads * self.text.head_dim

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import kernels
-from galago.models.qwen2_vl.config import TextConfig
+from galago.models.qwen2_vl.config import Config, TextConfig
 from galago.nn import (
     Angles,
     Array,
@@ -19,6 +19,14 @@ from galago.nn import (
     mrope_angles,
     project,
 )
+
+
+def decode_bytes(c: Config, rows: int) -> int:
+    """Bytes of all that exists at once in a call with some rows, without caches and logits."""
+    t = c.text
+    attending = 3 * t.dim + 3 * t.heads * t.head_dim + 2 * t.kv_heads * t.head_dim
+    feeding = 4 * t.dim + 3 * t.mlp_dim
+    return 4 * rows * (max(attending, feeding) + t.head_dim)
 
 
 class Block(Module):

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.models.family import Pieces
 from galago.models.qwen2_vl.config import Config
 from galago.models.qwen2_vl.language import Decoder
-from galago.models.qwen2_vl.vision import VisionTower
-from galago.nn import Angles, Array, Cache, Module
+from galago.models.qwen2_vl.vision import PatchMerger, VisionBlock, VisionTower
+from galago.nn import Angles, Array, Cache, Linear, Module
 from galago.types import Grid
+
+
+class Tower(Protocol):
+    """A vision tower of either generation."""
+
+    patch_embedding: Linear
+    blocks: list[VisionBlock]
+    merger: PatchMerger
+
+    def __call__(self, patches: Array, grids: tuple[Grid, ...], pieces: Pieces | None = None) -> Array:
+        """Patches [P, values] -> features [P / merge^2, out_dim]."""
+        ...
 
 
 class Model(Module):
     """Vision tower and decoder as the engine sees them (see `models.family.VisionLanguageModel`)."""
 
-    def __init__(self, vision: Callable[[Array, tuple[Grid, ...]], Array], language: Decoder) -> None:
+    def __init__(self, vision: Tower, language: Decoder) -> None:
         self.vision = vision
         self.language = language
 
@@ -31,9 +45,19 @@ class Model(Module):
         """Decoder layers."""
         return len(self.language.blocks)
 
-    def encode(self, patches: Array, grids: Sequence[Grid]) -> Array:
+    @property
+    def vision_parts(self) -> Sequence[Module]:
+        """The tower's parts in the order of their use."""
+        return [self.vision.patch_embedding, *self.vision.blocks, self.vision.merger]
+
+    @property
+    def text_blocks(self) -> Sequence[Module]:
+        """The decoder's blocks in order."""
+        return self.language.blocks
+
+    def encode(self, patches: Array, grids: Sequence[Grid], pieces: Pieces | None = None) -> Array:
         """Patches [P, values] of one or more visuals -> features [P / merge^2, dim]."""
-        return self.vision(patches, tuple(grids))
+        return self.vision(patches, tuple(grids), pieces)
 
     def embed(self, ids: NDArray[np.int64]) -> Array:
         """Ids [T] -> [T, dim]."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.errors import PictureError, UsageError
+from galago.errors import OutOfMemoryError, PictureError, UsageError
 from galago.media import resize_bicubic
 from galago.models.config import ConfigReader
 from galago.models.family import Visual
@@ -48,6 +48,8 @@ class QwenProcessor:
     image_token: int
     video_token: int
     tokens_per_second: float | None
+    limit: int | None = None
+    """Pixels that no visual may go beyond, because memory has no room for more."""
 
     @property
     def cell(self) -> int:
@@ -62,7 +64,8 @@ class QwenProcessor:
     def describe(self) -> str:
         """Every setting that changes the patches."""
         sizes = f"qwen {self.patch}/{self.temporal_patch}/{self.merge} {self.min_pixels}-{self.max_pixels}"
-        return f"{sizes} {self.mean} {self.std} bicubic"
+        limit = "" if self.limit is None or self.limit >= self.max_pixels else f" limit {self.limit}"
+        return f"{sizes} {self.mean} {self.std} bicubic{limit}"
 
     def with_pixels(self, min_pixels: int | None, max_pixels: int | None) -> QwenProcessor:
         """The same processor with other bounds; a bound that is not given makes way for the one that is."""
@@ -72,12 +75,48 @@ class QwenProcessor:
             low = min(low, high)
         elif max_pixels is None:
             high = max(low, high)
+        if self.limit is not None and low > self.limit:
+            raise OutOfMemoryError(
+                f"min_pixels is {low}; memory has room for pictures of {self.limit} pixels",
+                hint=f"min_pixels={self.limit}, or a larger memory budget",
+            )
         if low < 1 or high < self.pixels_per_token or low > high:
             raise UsageError(
                 f"pixel bounds {low} to {high} leave no picture: min_pixels must be at least 1, max_pixels at"
                 f" least {self.pixels_per_token} (one token) and not below min_pixels"
             )
         return replace(self, min_pixels=low, max_pixels=high)
+
+    def limited(self, pixels: int) -> QwenProcessor:
+        """The same processor, for which no bound that is asked for goes beyond these pixels."""
+        return replace(self, limit=max(pixels, self.pixels_per_token))
+
+    def fitted(self, height: int, width: int) -> tuple[int, int]:
+        """The (height, width) to stretch a picture to, within the limit too."""
+        wanted = self.resized(height, width)
+        if self.limit is None or wanted[0] * wanted[1] <= self.limit:
+            return wanted
+        bounded = replace(self, max_pixels=self.limit, min_pixels=min(self.min_pixels, self.limit))
+        return bounded.resized(height, width)
+
+    def remarks(self, height: int, width: int) -> tuple[str, ...]:
+        """What the limit does to a picture of this size; empty where it does nothing."""
+        sizes = self.resized(height, width), self.fitted(height, width)
+        wanted, got = (rows * columns // self.pixels_per_token for rows, columns in sizes)
+        if wanted == got:
+            return ()
+        return (f"memory has room for {got} of the {wanted} tokens that the picture would take",)
+
+    def check_room(self, steps: int, size: tuple[int, int]) -> None:
+        """Raise OutOfMemoryError for a video of this many temporal patches that goes beyond the limit."""
+        pixels = size[0] * size[1]
+        if self.limit is not None and steps * pixels > self.limit:
+            most = self.limit // pixels * self.temporal_patch
+            raise OutOfMemoryError(
+                f"the video has {steps * self.temporal_patch} frames of {size[1]}x{size[0]}; memory has room"
+                f" for {most}",
+                hint=f"give fewer frames, or max_pixels={max(self.pixels_per_token, self.limit // steps)}",
+            )
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to stretch a picture to; PictureError beyond an aspect ratio of 200."""
@@ -101,7 +140,7 @@ class QwenProcessor:
     def image(self, pixels: NDArray[np.uint8]) -> Visual:
         """Pixels [H, W, 3] -> a visual; a still picture fills every temporal slot of its patches."""
         original = pixels.shape[:2]
-        resized = self.resized(*original)
+        resized = self.fitted(*original)
         frame = self.normalise(resize_bicubic(pixels, *resized))
         frames = np.broadcast_to(frame, (self.temporal_patch, *frame.shape))
         return Visual(self.cut(frames), self.grid(1, resized), resized, (original[0], original[1]))
@@ -113,8 +152,9 @@ class QwenProcessor:
         if not (fps > 0 and math.isfinite(fps)):
             raise UsageError(f"fps is {fps!r}; it must be above 0")
         original = frames[0].shape[:2]
-        resized = self.resized(*original)
         padded = [*frames, *[frames[-1]] * (-len(frames) % self.temporal_patch)]
+        resized = self.resized(*original)
+        self.check_room(len(padded) // self.temporal_patch, resized)
         pixels = np.stack([self.normalise(resize_bicubic(frame, *resized)) for frame in padded])
         grid = self.grid(len(padded) // self.temporal_patch, resized)
         return Visual(self.cut(pixels), grid, resized, (original[0], original[1]), self.temporal_patch / fps)

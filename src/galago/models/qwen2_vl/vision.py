@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import kernels
+from galago.models.family import Pieces
 from galago.models.qwen2_vl.config import VisionConfig
+from galago.models.qwen2_vl.pieces import map_rows, rows_of, run_block
 from galago.nn import MLP, Array, Layer, LayerNorm, Linear, Module, axial_angles
 from galago.types import Grid
 
@@ -21,7 +23,7 @@ class VisionAttention(Module):
     """Attention inside segments of patches: fused q, k, v projection with bias, rotated by row and column."""
 
     def __init__(self, c: VisionConfig) -> None:
-        self.head_dim = c.head_dim
+        self.heads, self.head_dim = c.heads, c.head_dim
         self.qkv = Linear(c.dim, 3 * c.dim, bias=True)
         self.o = Linear(c.dim, c.dim, bias=True)
 
@@ -75,15 +77,41 @@ class VisionTower(Module):
         ]
         self.merger = PatchMerger(c, LayerNorm(c.dim, EPS))
 
-    def __call__(self, patches: Array, grids: tuple[Grid, ...]) -> Array:
+    def __call__(self, patches: Array, grids: tuple[Grid, ...], pieces: Pieces | None = None) -> Array:
         """Patches [P, values] in merge-block order -> features [P / merge^2, out_dim]."""
-        x = self.patch_embedding(patches)
+        count = len(patches)
+        rows = rows_of(pieces, count)
+        x = map_rows(self.patch_embedding, count, lambda part: patches[part], rows)
+        finish(self.patch_embedding, pieces)
         angles = patch_angles(grids, self.config.merge, self.config.head_dim)
         cos, sin = (kernels.like(x, table) for table in angles)
         bounds = frame_bounds(grids)
         for block in self.blocks:
-            x = block(x, cos, sin, bounds)
-        return self.merger(x)
+            x = next_rows(block, x, (cos, sin), bounds, pieces)
+        features = map_rows(self.merger, count, lambda part: x[part], rows)
+        finish(self.merger, pieces)
+        return features
+
+
+def next_rows(
+    block: VisionBlock,
+    x: Array,
+    tables: tuple[Array, Array],
+    bounds: NDArray[np.int32],
+    pieces: Pieces | None,
+) -> Array:
+    """x [P, dim] after a block: a new array, or x itself where it is worked on in pieces."""
+    if pieces is None:
+        return block(x, *tables, bounds)
+    run_block(block, x, tables, bounds, pieces.rows)
+    finish(block, pieces)
+    return x
+
+
+def finish(part: Module, pieces: Pieces | None) -> None:
+    """Tell that a part of the tower has had its last use."""
+    if pieces is not None:
+        pieces.done(part)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,93 @@
+"""Under a hard limit of address space a process answers, or says in one line what would fit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cases import picture
+from galago import OutOfMemoryError
+from galago.engine.checkpoint import open_checkpoint
+
+MB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("limits") / "photo.png"
+    Image.fromarray(picture(600, 800, 4)).save(path)
+    return str(path)
+
+
+def limited(megabytes, *arguments):
+    """`galago` with these arguments in a process that may map so much: (exit code, stdout, stderr)."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes * MB, megabytes * MB))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "galago", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=limit,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("megabytes", [250, 300, 350, 420, 500, 700, 1500])
+def test_a_limit_gives_an_answer_or_one_line(checkpoint, photo, megabytes):
+    code, out, err = limited(
+        megabytes,
+        "ask",
+        photo,
+        "What?",
+        "-m",
+        checkpoint("qwen2_5_vl"),
+        "--no-cache",
+        "--max-tokens",
+        4,
+        "--json",
+    )
+    assert code in (0, 1), err
+    assert "Traceback" not in err
+    if code:
+        assert err.startswith("error: ")
+        assert "try: " in err
+    else:
+        assert json.loads(out)["usage"]["image_tokens"] > 0
+
+
+def test_a_comfortable_limit_gives_an_answer(checkpoint, photo):
+    code, out, _ = limited(
+        1500, "ask", photo, "What?", "-m", checkpoint("qwen2_vl"), "--no-cache", "--max-tokens", 4
+    )
+    assert code == 0
+    assert out
+
+
+def test_a_model_that_cannot_be_mapped_is_refused_with_what_would_help(checkpoint, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(mmap, "mmap", full)
+    with pytest.raises(OutOfMemoryError, match="may not map that much") as caught:
+        open_checkpoint(checkpoint("qwen2_5_vl"))
+    assert "ulimit -v" in caught.value.hint
+
+
+def test_a_picture_beyond_the_limit_is_refused_in_one_line(tmp_path, checkpoint):
+    path = tmp_path / "huge.png"
+    Image.fromarray(np.zeros((9000, 10000), np.uint8)).save(path)
+    code, _, err = limited(420, "ask", path, "What?", "-m", checkpoint("qwen2_5_vl"), "--no-cache")
+    assert code == 1
+    assert err.startswith("error: ")
+    assert "Traceback" not in err

@@ -1,0 +1,31 @@
+"""Many different pictures through one process: its own memory stays what it was when the caches were full."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ASKING = """
+import numpy as np
+import galago, galago.device
+
+model = galago.load({folder!r}, cache=False, memory={memory})
+random = np.random.default_rng(0)
+for number in range(1, 301):
+    height, width = 60 + 85 * (number % 5), 80 + 70 * (number % 4)
+    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    model.ask(pixels, "What is shown?", max_tokens=8)
+    if number in (30, 300):
+        print(galago.device.process_memory().own_bytes)
+"""
+
+
+@pytest.mark.slow
+def test_after_300_pictures_a_process_is_as_large_as_after_30(checkpoint):
+    folder = str(checkpoint("qwen2_5_vl"))
+    code = ASKING.format(folder=folder, memory=90_000_000)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    after_30, after_300 = map(int, told.split())
+    assert after_300 < 1.05 * after_30
