@@ -90,6 +90,9 @@ class Held:
     def nbytes(self):
         return 10 * self.tokens
 
+    def shrink(self):
+        """Holds no reserve."""
+
 
 def store(*sequences, head=0, max_bytes=10_000):
     made = PrefixStore(max_bytes)
