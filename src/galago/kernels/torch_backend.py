@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from numpy.typing import NDArray
 from torch import Tensor
 
-_WORTH_COMPILING = 1 << 18
+_WORTH_COMPILING = 1 << 16
 """Elements from which a compiled pass over memory pays for its call."""
 
 
