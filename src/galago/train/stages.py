@@ -33,7 +33,7 @@ def mixture(stage: str, *, fonts: str = "full", largest: int | None = None) -> l
 
     Raises TrainingError when no size is that small.
     """
-    easy, hard = (0.0, 0.6) if stage == "look" else (0.0, 1.0)
+    easy, hard = 0.0, 1.0
     sources = []
     for recipe, sizes in RECIPE_SIZES.items():
         fitting = [size for size in sizes if largest is None or size[0] * size[1] <= largest]
