@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from galago import device
+
 MIB = 1 << 20
 SIDE = 504
 
@@ -60,6 +62,21 @@ def ask(folder: str, memory: str | None, pictures: int, tokens: int, limit: int 
     return told
 
 
+def about() -> dict[str, Any]:
+    """What was measured, and on what."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    machine = device.machine()
+    return {
+        "commit": told.stdout.strip() or None,
+        "processor": machine.processor,
+        "threads": machine.threads,
+        "command": " ".join(["python -m benchmarks.memory", *sys.argv[2:]]),
+        "picture": [SIDE, SIDE],
+    }
+
+
 def main() -> None:
     """Measure, print a line for each process, keep the record where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,7 +102,8 @@ def main() -> None:
             flush=True,
         )
     if options.record:
-        options.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        whole = {**about(), "runs": record}
+        options.record.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
