@@ -1,0 +1,110 @@
+"""Whether memory is kept: peaks by budget, answers under a limit of address space, many pictures in a row.
+
+.venv/bin/python -m benchmarks.memory MODEL --record benchmarks/records/memory-NAME.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from galago import device
+
+MIB = 1 << 20
+SIDE = 504
+
+ASKING = f"""
+import json, sys
+import numpy as np
+import galago, galago.device
+
+folder, memory, pictures, tokens = json.loads(sys.argv[1])
+told = []
+try:
+    model = galago.load(folder, cache=False, memory=memory)
+    random = np.random.default_rng(0)
+    for number in range(1, pictures + 1):
+        pixels = random.integers(0, 256, ({SIDE}, {SIDE}, 3), dtype=np.uint8)
+        answer = model.ask(pixels, "What is shown, and where?", max_tokens=tokens, min_tokens=tokens)
+        if number in (1, 2, 30, pictures):
+            own = galago.device.process_memory().own_bytes
+            told.append({{"pictures": number, "peak_bytes": answer.memory.peak_bytes, "own_bytes": own,
+                         "seconds": round(answer.timings.total_s, 2), "notes": answer.notes,
+                         "tokens": answer.usage.completion_tokens}})
+except galago.GalagoError as error:
+    told.append({{"refused": str(error), "hint": error.hint}})
+print(json.dumps(told))
+"""
+
+
+def ask(folder: str, memory: str | None, pictures: int, tokens: int, limit: int | None = None) -> list[Any]:
+    """What one process tells; `limit` are the bytes that it may map."""
+
+    def confine() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, json.dumps([folder, memory, pictures, tokens])],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=confine,
+    )
+    if done.returncode:
+        return [{"exit": done.returncode}]
+    told: list[Any] = json.loads(done.stdout)
+    return told
+
+
+def about() -> dict[str, Any]:
+    """What was measured, and on what."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    machine = device.machine()
+    return {
+        "commit": told.stdout.strip() or None,
+        "processor": machine.processor,
+        "threads": machine.threads,
+        "command": " ".join(["python -m benchmarks.memory", *sys.argv[2:]]),
+        "picture": [SIDE, SIDE],
+    }
+
+
+def main() -> None:
+    """Measure, print a line for each process, keep the record where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--budgets", nargs="*", default=["2GB", "1500MB", "500MB"])
+    parser.add_argument(
+        "--limits", nargs="*", type=int, default=[2500, 3500, 4000], help="MiB of address space"
+    )
+    parser.add_argument("--pictures", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--record", type=Path)
+    options = parser.parse_args()
+    runs = [(None, None), *((budget, None) for budget in options.budgets)]
+    runs += [(None, limit * MIB) for limit in options.limits]
+    record = []
+    for memory, limit in runs:
+        told = ask(options.model, memory, options.pictures, options.tokens, limit)
+        record.append({"memory": memory, "limit_bytes": limit, "told": told})
+        print(
+            memory or "what is free",
+            "" if limit is None else f"ulimit {limit // MIB} MiB",
+            told[-1],
+            flush=True,
+        )
+    if options.record:
+        whole = {**about(), "runs": record}
+        options.record.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
