@@ -21,6 +21,7 @@ struct Vec {
 constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
+constexpr int nibble_tokens = 1;                      // products of nibbles as they are
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -142,6 +143,12 @@ inline void add_quad(__m512i& sums, __m512i codes, __m512i x) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(codes), "v"(x));
 }
 
+inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
+    int four;
+    __builtin_memcpy(&four, x, sizeof four);
+    add_quad(sums, codes, _mm512_set1_epi32(four));
+}
+
 // sums[t][i] += the bytes of panel i times the activations of token t, which start at x + 4 t, a quad each
 // 4 `tokens`. Less than one tile's sums would wait for each other: then quads go to several in turn.
 template <int panels, int tokens>
@@ -205,6 +212,63 @@ inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, ui
             _mm512_storeu_si512(to + j * 128 + 64, _mm512_add_epi8(_mm512_mullo_epi16(odd, factors), bases));
         }
     }
+}
+
+// The sum of 32 activations of a token among `tokens`.
+template <int tokens>
+inline int32_t sum_of_step(const int8_t* x) {
+    alignas(32) int8_t side_by_side[32];
+    for (int quad = 0; quad < 8; ++quad) __builtin_memcpy(side_by_side + quad * 4, x + quad * tokens * 4, 4);
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tokens == 1 ? x : side_by_side));
+    const __m256i raised = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
+    const __m256i by_8 = _mm256_sad_epu8(raised, _mm256_setzero_si256());
+    const __m128i by_16 = _mm_add_epi64(_mm256_castsi256_si128(by_8), _mm256_extracti128_si256(by_8, 1));
+    return _mm_cvtsi128_si32(by_16) + _mm_extract_epi32(by_16, 2) - 32 * 128;
+}
+
+// sums[t][0] = 32 `count` columns of a panel times the activations of token t, which start at x + 4 t, a quad
+// each 4 `tokens`. totals [count][tokens] are sums of 32 activations: the sum of multiplier * (nibble - zero)
+// * x is multiplier * (sum of nibble * x - zero * total). High nibbles are multiplied where they are, 16 times
+// as large.
+template <int tokens>
+inline void add_nibbles(
+    const uint8_t* codes, const uint8_t* steps, const int8_t* x, const int32_t* totals, int64_t count,
+    PanelSums (*sums)[1]
+) {
+    constexpr int64_t ahead = 4096;
+    const __m512i low_mask = _mm512_set1_epi8(15), high_mask = _mm512_set1_epi8(-16);
+    const __m512i one = _mm512_set1_epi32(1), nibble = _mm512_set1_epi32(15);
+    __m512i all[tokens];
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; ++t) all[t] = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, x += 32 * tokens) {
+        const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
+        const __m512i zero = _mm512_and_si512(step, nibble);
+        const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), one);
+        __m512i even[tokens], odd[tokens];
+#pragma GCC unroll 4
+        for (int t = 0; t < tokens; ++t) even[t] = odd[t] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            __builtin_prefetch(codes + ahead + j * 64);
+            const __m512i both = _mm512_loadu_si512(codes + j * 64);
+            const __m512i low = _mm512_and_si512(both, low_mask), high = _mm512_and_si512(both, high_mask);
+#pragma GCC unroll 4
+            for (int t = 0; t < tokens; ++t) {
+                add_quad(even[t], low, x + (2 * j * tokens + t) * 4);
+                add_quad(odd[t], high, x + ((2 * j + 1) * tokens + t) * 4);
+            }
+        }
+#pragma GCC unroll 4
+        for (int t = 0; t < tokens; ++t) {
+            const __m512i shift = _mm512_madd_epi16(zero, _mm512_set1_epi32(totals[i * tokens + t]));
+            const __m512i nibbles = _mm512_add_epi32(even[t], _mm512_srai_epi32(odd[t], 4));
+            const __m512i dot = _mm512_sub_epi32(nibbles, shift);
+            all[t] = _mm512_add_epi32(all[t], _mm512_mullo_epi32(dot, by));
+        }
+    }
+#pragma GCC unroll 4
+    for (int t = 0; t < tokens; ++t) sums[t][0].v = all[t];
 }
 
 // For measuring: 64 bytes of one register times those of another, added to 16 sums.

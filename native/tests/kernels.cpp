@@ -108,6 +108,7 @@ void packed_products(const Machines& m) {
                 auto codes = random_bytes(w.panels() * w.panel_bytes());
                 auto scales = random_halves(w.panels() * w.groups() * panel_rows);
                 auto steps = random_bytes(w.panels() * w.padded_cols() / step_cols * panel_rows);
+                for (int64_t i = 0; i < steps.size(); ++i) steps[i] &= 0x7F;  // 8 * 15: all values are int8
                 auto offsets = random_halves(w.panels() * w.groups() * panel_rows);
                 w.codes = codes.data();
                 w.scales = scales.data();

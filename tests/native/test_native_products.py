@@ -42,11 +42,16 @@ def test_offsets_are_added(random, agrees, bits, tokens):
     agrees(lambda: kernels.linear(x, moved), terms=300)
 
 
-@pytest.mark.parametrize("tokens", [3, 30])
-def test_steps_beyond_the_range_of_int8_wrap_as_in_the_definition(random, agrees, tokens):
-    weight = packing.pack(random(20, 128), 4)
-    steps = np.arange(weight.steps.size, dtype=np.uint8).reshape(weight.steps.shape) * np.uint8(37)
-    codes = np.random.default_rng(5).integers(0, 256, weight.codes.shape, np.uint8)
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4, 30])
+def test_every_step_within_the_range_of_int8_is_exact(random, agrees, tokens):
+    weight = packing.pack(random(128, 128), 4)
+    steps = np.arange(weight.steps.size, dtype=np.uint8).reshape(weight.steps.shape)
+    multiplier, zero = (steps >> 4) + np.int16(1), (steps & 15).astype(np.int16)
+    least = np.maximum(zero - 128 // multiplier, 0)[:, :, None, :, None]
+    most = np.minimum(zero + 127 // multiplier, 15)[:, :, None, :, None]
+    nibbles = np.random.default_rng(5).integers(0, 16, (*steps.shape[:2], 8, packing.PANEL, 4))
+    within = np.clip(nibbles, least, most).astype(np.uint8)
+    codes = (within[:, :, 0::2] | within[:, :, 1::2] << np.uint8(4)).reshape(weight.codes.shape)
     x = random(tokens, 128)
     agrees(lambda: kernels.linear(x, replace(weight, codes=codes, steps=steps)), terms=128)
 
