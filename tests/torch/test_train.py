@@ -45,7 +45,7 @@ def settings(tmp_path):
 
 
 def run_steps(run, stage, count):
-    pool = nano.open_pool(run.settings, stage)
+    pool = nano.open_pool(run.settings)
     run.enter(stage)
     return [run.step(pool).loss for _ in range(count)]
 

@@ -261,11 +261,11 @@ def train(settings: Settings) -> Progress:
     return run.progress
 
 
-def open_pool(settings: Settings, stage: str) -> Pool:
-    """The pool of pictures of a stage, with its drawing process unless the run is to be repeatable."""
+def open_pool(settings: Settings) -> Pool:
+    """The pool of pictures of a run, with its drawing process unless the run is to be repeatable."""
     return Pool(
         settings.out / "pool",
-        mixture(stage, fonts=settings.fonts, largest=settings.largest),
+        mixture(fonts=settings.fonts, largest=settings.largest),
         seed=settings.seed,
         shards_kept=settings.shards,
         background=settings.background,
@@ -275,7 +275,7 @@ def open_pool(settings: Settings, stage: str) -> Pool:
 def _run_stage(run: Run, stage: str, minutes: float) -> None:
     settings = run.settings
     run.enter(stage)
-    pool = open_pool(settings, stage)
+    pool = open_pool(settings)
     try:
         shards = validation_shards(settings, pool.sources)
         while not pool.ready():

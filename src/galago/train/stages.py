@@ -1,4 +1,4 @@
-"""What nano is shown at each stage: the mixture of recipes, sizes and difficulties.
+"""The stages, and what nano is shown in all of them: the mixture of recipes and sizes at every difficulty.
 
 "look" teaches the vision tower with dense labels alone; "answer" the whole model; "settle" is "answer" with a
 falling learning rate, the last minutes before a model is used.
@@ -28,18 +28,17 @@ SHARES: dict[str, float] = {
 """Share of the training pictures by recipe; a recipe that is not named gets 1."""
 
 
-def mixture(stage: str, *, fonts: str = "full", largest: int | None = None) -> list[Source]:
-    """The sources of a stage; with `largest`, only sizes of at most so many cells.
+def mixture(*, fonts: str = "full", largest: int | None = None) -> list[Source]:
+    """The sources of a run; with `largest`, only sizes of at most so many cells.
 
     Raises TrainingError when no size is that small.
     """
-    easy, hard = 0.0, 1.0
     sources = []
     for recipe, sizes in RECIPE_SIZES.items():
         fitting = [size for size in sizes if largest is None or size[0] * size[1] <= largest]
         for size in fitting:
             share = SHARES.get(recipe, 1.0) / len(fitting)
-            sources.append(Source(recipe, size, share, (easy, hard), fonts))
+            sources.append(Source(recipe, size, share, fonts=fonts))
     if not sources:
         raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 8")
     return sources
