@@ -123,12 +123,8 @@ def test_more_requests_than_places_are_all_answered(load):
 
 def test_questions_of_a_batch_share_the_picture_they_are_about(model):
     answers = model.ask_many([(SMALL, f"Question {n}?") for n in range(4)], max_tokens=3)
-    assert [answer.usage.cached_tokens > answer.usage.image_tokens for answer in answers] == [
-        False,
-        True,
-        True,
-        True,
-    ]
+    shared = sorted(answer.usage.cached_tokens > answer.usage.image_tokens for answer in answers)
+    assert shared == [False, True, True, True]  # one reads the picture; which of them is not promised
     assert len(model.engine.prefixes) == 1
 
 

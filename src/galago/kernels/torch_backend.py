@@ -21,7 +21,7 @@ from torch import Tensor
 from galago.kernels import torch_packed
 from galago.kernels.torch_packed import PackedTensor
 
-_WORTH_COMPILING = 1 << 16
+_WORTH_COMPILING = 1 << 18
 """Elements from which a compiled pass over memory pays for its call."""
 
 
