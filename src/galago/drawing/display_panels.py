@@ -75,10 +75,23 @@ def _segment_style(rng: np.random.Generator, setting: Setting, most_ghost: float
         ghost=float(rng.uniform(0, most_ghost)) * setting.between(0.3, 1),
     )
     if setting.split is Split.TRAIN:
-        return style
+        return _widen(rng, style)
     if chance(rng, 0.5):
         return replace(style, slant=float(rng.uniform(0.14, 0.19)))
     return replace(style, thickness=pick(rng, (0.085, 0.16)))
+
+
+def _widen(rng: np.random.Generator, style: SegmentStyle) -> SegmentStyle:
+    """Often a make beyond the common ones, on either side of those that are held out but never like them."""
+    if chance(rng, 0.3):
+        low, high = pick(rng, ((-0.12, -0.02), (0.205, 0.27)))
+        style = replace(style, slant=float(rng.uniform(low, high)))
+    if chance(rng, 0.3):
+        low, high = pick(rng, ((0.06, 0.078), (0.168, 0.2)))
+        style = replace(style, thickness=float(rng.uniform(low, high)))
+    if chance(rng, 0.3):
+        style = replace(style, width=float(rng.uniform(0.38, 0.68)), pitch=float(rng.uniform(1.2, 1.7)))
+    return style
 
 
 def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Reading:

@@ -131,7 +131,7 @@ def _dot_matrix(sheet: Sheet, device: Look, ask: Asker, colour: Question) -> Dra
 
 
 def _draw_lines(sheet: Sheet, box: Rectangle, device: Look, message: Message) -> None:
-    """The lines of text in dots. Held out: round dots and centred lines."""
+    """The lines of text in dots, indented alike. Held out: round dots and centred lines."""
     rng, setting = sheet.rng, sheet.setting
     left, top, right, bottom = box
     held_out = setting.split is Split.HELD_OUT
@@ -141,15 +141,16 @@ def _draw_lines(sheet: Sheet, box: Rectangle, device: Look, message: Message) ->
     dot = min(largest, setting.between(5.0, 3.4)) * float(rng.uniform(setting.between(0.9, 0.75), 1))
     style = DotStyle(
         dot=max(dot, min(_LEAST_DOT, largest)),
-        fill=0.95 if held_out else pick(rng, (0.8, 0.9, 1.0)),
+        fill=0.95 if held_out else float(rng.uniform(0.55, 1.0)),
         round_dots=held_out,
         ghost=0.0 if held_out else pick(rng, (0.0, 0.04, 0.08)),
     )
+    indent = 0.0 if held_out or chance(rng, 0.5) else float(rng.uniform(0, 0.8))
     pitch = min((bottom - top) / count, 10 * style.dot)
     y = top + (bottom - top - pitch * count) / 2 + (pitch - 7 * style.dot) / 2
     for line in message.lines:
         mask, placed = draw_dots(line, style)
-        x = left + ((right - left - mask.width) / 2 if held_out else 0)
+        x = left + (right - left - mask.width) * (0.5 if held_out else indent)
         sheet.stamp((x, y), mask, placed, device.ink)
         y += pitch
 

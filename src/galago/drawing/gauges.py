@@ -79,6 +79,10 @@ _DECIMALS = {0.01: 2, 0.02: 2, 0.05: 2, 0.1: 1, 0.2: 1, 0.5: 1}
 
 _FACES: tuple[Colour, ...] = ((246, 246, 242), (232, 230, 220), (30, 32, 36), (24, 36, 52), (250, 246, 226))
 _HELD_OUT_FACES: tuple[Colour, ...] = ((214, 226, 236), (52, 56, 60), (240, 236, 200))
+_SWEEPS = ((115.0, 145.0), (155.0, 185.0), (188.0, 205.0), (215.0, 255.0), (265.0, 305.0))
+_HELD_OUT_SWEEPS = (150.0, 210.0, 260.0)
+"""Degrees from the lowest to the highest value: ranges, and what lies between them."""
+
 _RED: Colour = (214, 34, 38)
 _GREEN: Colour = (44, 150, 70)
 
@@ -211,11 +215,11 @@ def _draw(sheet: Sheet, reading: _Reading) -> None:
     rng, setting = sheet.rng, sheet.setting
     held_out = setting.split is Split.HELD_OUT
     room = min(setting.height, setting.width) - 4
-    sweep = pick(rng, (150.0, 210.0, 260.0) if held_out else (120.0, 180.0, 240.0, 270.0, 300.0))
+    sweep = pick(rng, _HELD_OUT_SWEEPS) if held_out else float(rng.uniform(*pick(rng, _SWEEPS)))
     size = int(room * rng.uniform(setting.between(0.97, 0.86) if sweep > 185 else 0.97, 1))
     x = int(rng.integers(0, setting.width - size + 1))
     y = int(rng.integers(0, setting.height - size + 1))
-    face = near(rng, pick(rng, _HELD_OUT_FACES if held_out else _FACES), 8)
+    face = near(rng, pick(rng, _HELD_OUT_FACES if held_out else _FACES), 8 if held_out else 20)
     ink: Colour = (236, 238, 240) if luminance(face) < 120 else (26, 26, 30)
     board = Board(size)
     dial = _draw_case(board, rng, sweep, face, square=held_out and chance(rng, 0.6))
