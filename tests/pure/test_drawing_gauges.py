@@ -51,6 +51,14 @@ def test_spelled_answers_stand_on_the_dial():
             assert not question.spelled or set(question.answer) <= set(letters), (seed, question)
 
 
+@pytest.mark.parametrize(("value", "parts"), [(0.0, 0), (2.4, 9), (7.5, 30), (10.0, 39)])
+def test_one_cell_tells_how_far_up_the_scale_the_needle_points(monkeypatch, value, parts):
+    monkeypatch.setattr(gauges, "_reading", lambda _: reading(value, Scale(0, 10, 2)))
+    for seed in SEEDS:
+        labels = drawing(seed).cells.needle
+        assert labels[labels > 0].tolist() == [1 + parts]
+
+
 @pytest.mark.parametrize("sweep", [120.0, 180.0, 270.0])
 @pytest.mark.parametrize("value", [0.0, 2.4, 5.0, 9.8])
 def test_the_needle_points_to_the_value(sweep, value):

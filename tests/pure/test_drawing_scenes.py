@@ -140,15 +140,25 @@ def test_every_task_is_asked_and_yes_is_as_common_as_no():
     assert {q.answer for q in questions if q.task == "count"} == set("01234567")
 
 
-def test_cells_hold_the_kind_and_colour_of_the_shape_in_them():
+def test_cells_hold_the_kind_colour_and_box_of_the_shape_in_them():
     for drawn in scenes(40):
         for box in (box for q in drawn.questions if q.task == "box" for box in json.loads(q.answer)):
             x0, y0, x1, y1 = box["bbox_2d"]
             colour, kind = box["label"].split()
             cells = np.s_[y0 // 28 : -(-y1 // 28), x0 // 28 : -(-x1 // 28)]
-            want = 1 + KINDS.index(kind), 1 + list(COLOURS).index(colour)
-            here = zip(drawn.cells.kind[cells].flat, drawn.cells.colour[cells].flat, strict=True)
-            assert want in {(int(k), int(c)) for k, c in here}
+            want = 1 + KINDS.index(kind), 1 + list(COLOURS).index(colour), (x0 + 1, y0 + 1, x1 + 1, y1 + 1)
+            here = zip(
+                drawn.cells.kind[cells].flat,
+                drawn.cells.colour[cells].flat,
+                map(tuple, drawn.cells.box[cells].reshape(-1, 4).tolist()),
+                strict=True,
+            )
+            assert want in {(int(k), int(c), edges) for k, c, edges in here}
+
+
+def test_a_cell_has_a_box_exactly_where_it_has_a_kind():
+    for drawn in scenes(20):
+        assert ((drawn.cells.box > 0).all(-1) == (drawn.cells.kind > 0)).all()
 
 
 def test_every_question_is_phrased_in_at_least_eight_ways():

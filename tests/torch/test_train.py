@@ -24,6 +24,7 @@ CONFIG = json.loads((nano.NANO / "config.json").read_text())
 # torch 2.13 warns about itself when something is compiled for the first time
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")
 SCENE = Source("scene", (4, 4), fonts="minimal")
+DIAL = Source("gauge", (5, 5), fonts="minimal")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,17 @@ def test_a_turn_sees_its_picture_and_itself_only(shard, spelling):
     torch.testing.assert_close(together[start : start + rows.ids.shape[1]], single[prefix:])
 
 
+def test_boxes_and_needles_are_learned_in_every_cell_that_has_one(shard, spelling):
+    learner = Learner(CONFIG, seed=1, dtype="float32")
+    dials = draw_shard(DIAL, 5, 3)
+    seen = {}
+    for drawn in (shard, dials):
+        batch = make_batch(drawn, spelling, np.random.default_rng(0), tokens_per_cell=0)
+        seen |= learner.scores(batch).tasks
+    assert seen["cell.box"][2] == 4 * 3 * (shard.cells.kind > 0).sum()
+    assert seen["cell.needle"][2] == len(dials)
+
+
 def test_patches_are_those_of_the_processor(shard):
 
     found = family(CONFIG["model_type"])
@@ -133,8 +145,9 @@ def test_a_shard_reads_back_as_it_was_written(tmp_path, shard):
 
 def test_weights_that_no_loss_reaches_are_known(shard, spelling):
     learner = Learner(CONFIG, seed=0, dtype="float32")
-    batch = make_batch(shard, spelling, np.random.default_rng(0))
-    torch.autograd.backward(learner.scores(batch).loss)
+    for drawn in (shard, draw_shard(DIAL, 5, 3)):
+        batch = make_batch(drawn, spelling, np.random.default_rng(0))
+        torch.autograd.backward(learner.scores(batch).loss)
     assert learner.gradients().keys() == learner.masters.keys()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from galago.drawing.sample import (
     CELL,
     CHARACTERS_PER_CELL,
+    NEEDLE_STEPS,
     CellLabels,
     Drawing,
     Question,
@@ -26,6 +27,7 @@ from galago.errors import UsageError
 __all__ = [
     "CELL",
     "CHARACTERS_PER_CELL",
+    "NEEDLE_STEPS",
     "RECIPES",
     "RECIPE_SIZES",
     "CellLabels",

@@ -14,7 +14,7 @@ import numpy as np
 
 from galago.drawing import fonts
 from galago.drawing.effects import Colour, any_colour, luminance
-from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
+from galago.drawing.sample import Drawing, Glyph, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, blend, chance, near, pick, sample
 from galago.drawing.sign_symbols import Board, Point
 from galago.drawing.typeset import Type, fit, type_of
@@ -230,6 +230,8 @@ def _draw(sheet: Sheet, reading: _Reading) -> None:
     needle = Board(size)
     _draw_needle(needle, rng, dial, reading, face)
     needle.put(sheet.image, (x, y))
+    pivot = Glyph("", x + size * (1 + dial.centre[0]) / 2, y + size * (1 + dial.centre[1]) / 2)
+    sheet.needles.append((pivot, reading.scale.share(reading.value)))
 
 
 def _draw_case(board: Board, rng: np.random.Generator, sweep: float, face: Colour, *, square: bool) -> _Dial:

@@ -6,8 +6,8 @@ Draws nothing itself; the recipes (`scenes.py`, `printed.py`, ...) do, from a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TypeAlias
 
@@ -20,6 +20,9 @@ CELL = 28
 """Pixels of one merged cell of the vision tower; every picture has sides that are multiples of it."""
 
 CHARACTERS_PER_CELL = 6
+
+NEEDLE_STEPS = 40
+"""Parts of a dial's scale that a needle's label tells apart."""
 
 
 class Split(Enum):
@@ -54,15 +57,20 @@ class Glyph:
 
 @dataclass(frozen=True)
 class CellLabels:
-    """What lies in each cell: `kind`, `colour` [rows, cols], `characters` [rows, cols, CHARACTERS_PER_CELL].
+    """What lies in each cell: arrays [..., rows, cols, ...] in which 0 means nothing.
 
-    0 means nothing. A kind is 1 + its place in `shapes.KINDS`, a colour 1 + its place in `shapes.COLOURS`;
-    characters are the ASCII bytes of the visible characters whose centre lies in the cell, in reading order.
+    - `kind`, `colour`: 1 + the shape's place in `shapes.KINDS` and `shapes.COLOURS`;
+    - `box` [..., 4]: 1 + left, top, right and bottom of that whole shape in pixels of the picture;
+    - `characters` [..., CHARACTERS_PER_CELL]: the ASCII bytes of the visible characters whose centre lies in
+      the cell, in reading order;
+    - `needle`: where a dial turns, 1 + how many of NEEDLE_STEPS parts of its scale lie below its value.
     """
 
     kind: Pixels
     colour: Pixels
+    box: NDArray[np.uint16]
     characters: Pixels
+    needle: Pixels
 
     @staticmethod
     def of_text(rows: int, cols: int, glyphs: Iterable[Glyph]) -> CellLabels:
@@ -86,8 +94,20 @@ class CellLabels:
         return CellLabels(
             np.zeros((rows, cols), np.uint8),
             np.zeros((rows, cols), np.uint8),
+            np.zeros((rows, cols, 4), np.uint16),
             np.zeros((rows, cols, CHARACTERS_PER_CELL), np.uint8),
+            np.zeros((rows, cols), np.uint8),
         )
+
+    @staticmethod
+    def stack(several: Sequence[CellLabels]) -> CellLabels:
+        """The labels of several pictures of one size: every array begins with the number of the picture."""
+        names = [field.name for field in fields(CellLabels)]
+        return CellLabels(**{name: np.stack([getattr(one, name) for one in several]) for name in names})
+
+    def __getitem__(self, picture: int) -> CellLabels:
+        """The labels of one of the pictures that `stack` put together."""
+        return CellLabels(**{name: array[picture] for name, array in vars(self).items()})
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ def _labels(shapes: list[Shape], owner: Pixels, setting: Setting) -> CellLabels:
     for number, shape in enumerate(shapes):
         labels.kind[winner == number] = 1 + KINDS.index(shape.kind)
         labels.colour[winner == number] = 1 + names.index(shape.colour)
+        labels.box[winner == number] = np.add(shape.box, 1)
     return labels
 
 

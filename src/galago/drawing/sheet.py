@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from galago.drawing import effects
 from galago.drawing.effects import Colour
 from galago.drawing.phrasing import vary
-from galago.drawing.sample import CellLabels, Drawing, Glyph, Question, Setting
+from galago.drawing.sample import CELL, NEEDLE_STEPS, CellLabels, Drawing, Glyph, Question, Setting
 from galago.drawing.segments import Placed
 from galago.drawing.typeset import Type
 
@@ -90,6 +90,8 @@ class Sheet:
         self.image = effects.background(rng, setting, base)
         self.pen = ImageDraw.Draw(self.image)
         self.glyphs: list[Glyph] = []
+        self.needles: list[tuple[Glyph, float]] = []
+        """Where each needle turns, as a glyph without a character, and its share of the scale, 0 to 1."""
 
     def write(
         self, at: tuple[float, float], text: str, kind: Type, ink: Colour, *, align: str = "left"
@@ -110,8 +112,11 @@ class Sheet:
     def finish(self, questions: Sequence[Question], degrees: float = 1.5) -> Drawing:
         """The picture with its questions, now and then turned by up to `degrees`, and photographed."""
         rng, setting = self.rng, self.setting
-        image, glyphs = self.image, self.glyphs
+        image, places = self.image, [*self.glyphs, *(pivot for pivot, _ in self.needles)]
         if chance(rng, 0.3 * setting.difficulty):
-            image, glyphs = effects.tilt(image, glyphs, float(rng.uniform(-degrees, degrees)), self.base)
-        labels = CellLabels.of_text(setting.rows, setting.cols, glyphs)
+            image, places = effects.tilt(image, places, float(rng.uniform(-degrees, degrees)), self.base)
+        labels = CellLabels.of_text(setting.rows, setting.cols, places[: len(self.glyphs)])
+        for pivot, (_, share) in zip(places[len(self.glyphs) :], self.needles, strict=True):
+            cell = int(pivot.y // CELL), int(pivot.x // CELL)
+            labels.needle[cell] = 1 + min(int(share * NEEDLE_STEPS), NEEDLE_STEPS - 1)
         return Drawing(effects.photograph(rng, image, setting.difficulty), tuple(questions), labels)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from galago.drawing import CELL, Question
+from galago.drawing import CELL, CellLabels, Question
 from galago.train.corpus import spans
 from galago.train.pool import Shard
 from galago.train.vocabulary import ASSISTANT, END, IMAGE, MARKS, USER, VISION_END, VISION_START
@@ -59,9 +59,7 @@ class Batch:
 
     grid: tuple[int, int]
     pixels: NDArray[np.uint8]
-    kind: NDArray[np.uint8]
-    colour: NDArray[np.uint8]
-    characters: NDArray[np.uint8]
+    cells: CellLabels
     rows: list[Rows]
 
     def __len__(self) -> int:
@@ -145,7 +143,7 @@ def make_batch(
     turns = (
         choose_turns(shard, spelling, rng, tokens=tokens, chained=chained, longest=longest) if tokens else []
     )
-    return Batch(grid, shard.pixels, shard.kind, shard.colour, shard.characters, pack(turns))
+    return Batch(grid, shard.pixels, shard.cells, pack(turns))
 
 
 def patches(pixels: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from galago import nn
 from galago.device.sensed import ROOT, fields
-from galago.drawing import CHARACTERS_PER_CELL
+from galago.drawing import CELL, CHARACTERS_PER_CELL, NEEDLE_STEPS
 from galago.models import family
 from galago.train.batches import Batch, Rows, patches, prefix_ids, prefix_positions
 
@@ -22,17 +22,21 @@ CHARACTER_CODES = 128
 KINDS = 32
 COLOURS = 32
 PLACES = 16
+DIGITS = 3
 
 
 class DenseHeads(nn.Module):
-    """What lies in a cell, from its feature: kind, colour, row, column, and the characters in reading order.
+    """What lies in a cell, from its feature alone (see `drawing.CellLabels`), and in which row and column.
 
-    Characters are scored by the decoder's own embedding of the byte tokens: features meet it half-way.
+    A box is told twice: as decimal digits, and as distances from the cell's corner in cells. Characters are
+    scored by the decoder's own embedding of the byte tokens: features meet it half-way.
     """
 
     def __init__(self, dim: int) -> None:
         self.slots = nn.Linear(dim, CHARACTERS_PER_CELL * dim, bias=True)
         self.labels = nn.Linear(dim, KINDS + COLOURS + 2 * PLACES, bias=True)
+        self.box = nn.Linear(dim, 4 + 4 * DIGITS * 10, bias=True)
+        self.needle = nn.Linear(dim, 1 + NEEDLE_STEPS, bias=True)
 
 
 @dataclass
@@ -195,8 +199,8 @@ class Learner:
         found = self.heads.labels(features).float().split([KINDS, COLOURS, PLACES, PLACES], dim=-1)
         place = np.broadcast_to(np.indices((rows, cols))[:, None], (2, len(batch), rows, cols))
         wanted = (
-            batch.kind,
-            batch.colour,
+            batch.cells.kind,
+            batch.cells.colour,
             np.minimum(place[0], PLACES - 1),
             np.minimum(place[1], PLACES - 1),
         )
@@ -210,11 +214,46 @@ class Learner:
             told = target > 0 if name in ("kind", "colour") else target >= 0
             if told.any():
                 _count(tasks, f"cell.{name}", part, (logits.argmax(-1) == target)[told])
-        return loss + self._characters(features, batch, tasks)
+        return (
+            loss
+            + self._boxes(features, batch, tasks)
+            + self._needles(features, batch, tasks)
+            + self._characters(features, batch, tasks)
+        )
+
+    def _boxes(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
+        """Each edge of the shape in a cell: its decimal digits, which the answers have, and its distance."""
+        cells = batch.cells.box.any(-1).reshape(-1).nonzero()[0]
+        if not len(cells):
+            return torch.zeros((), device=self.device)
+        edges = batch.cells.box.reshape(-1, 4)[cells].astype(np.int64) - 1
+        rows, cols = batch.grid
+        corner = np.stack((cells % cols, cells // cols % rows), -1)
+        apart = edges / CELL - np.tile(corner, 2)
+        digits = edges[..., None] // (100, 10, 1) % 10
+        found = self.heads.box(features.index_select(0, torch.as_tensor(cells, device=self.device))).float()
+        near = F.smooth_l1_loss(found[:, :4], torch.as_tensor(apart, device=self.device).float(), beta=0.1)
+        logits = found[:, 4:].reshape(-1, 10)
+        target = torch.as_tensor(digits.reshape(-1), device=self.device)
+        each = F.cross_entropy(logits, target)
+        _count(tasks, "cell.box", each, (logits.argmax(-1) == target))
+        return near + each
+
+    def _needles(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
+        """How far up its scale the needle points that turns in a cell."""
+        labels = batch.cells.needle.reshape(-1).astype(np.int64)
+        cells = labels.nonzero()[0]
+        if not len(cells):
+            return torch.zeros((), device=self.device)
+        logits = self.heads.needle(features.index_select(0, torch.as_tensor(cells, device=self.device)))
+        target = torch.as_tensor(labels[cells], device=self.device)
+        each = F.cross_entropy(logits.float(), target)
+        _count(tasks, "cell.needle", each, (logits.argmax(-1) - target).abs() <= 1)
+        return 0.3 * each
 
     def _characters(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
         """All filled slots and the first empty one of each cell: what follows it is empty by definition."""
-        labels = batch.characters.reshape(-1, CHARACTERS_PER_CELL).astype(np.int64)
+        labels = batch.cells.characters.reshape(-1, CHARACTERS_PER_CELL).astype(np.int64)
         asked = np.ones_like(labels, bool)
         asked[:, 1:] = labels[:, :-1] > 0
         slots = self.heads.slots(features).view(len(labels), CHARACTERS_PER_CELL, -1)

@@ -134,8 +134,11 @@ class Run:
             report.pictures += theirs.pictures
             report.turns += theirs.turns
             report.add(theirs.tasks)
-            for name, gradient in gradients.items():
-                gradient.add_(helper.gradients[name])
+            for name, gradient in helper.gradients.items():
+                if name in gradients:
+                    gradients[name].add_(gradient)
+                elif gradient.any():  # what only the helper's pictures have, a needle for example
+                    gradients[name] = gradient.clone()
             helper.ask(stage)
         self._asked = True
         share = 1 / (1 + len(self.helpers))

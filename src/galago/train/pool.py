@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +45,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Shard:
-    """Pictures of one source: pixels [n, H, W, 3], labels [n, rows, cols, ...], the questions of each."""
+    """Pictures of one source: pixels [n, H, W, 3], the labels of all, the questions of each."""
 
     pixels: NDArray[np.uint8]
-    kind: NDArray[np.uint8]
-    colour: NDArray[np.uint8]
-    characters: NDArray[np.uint8]
+    cells: CellLabels
     questions: list[tuple[Question, ...]]
 
     def __len__(self) -> int:
@@ -73,12 +71,9 @@ def draw_shard(source: Source, first_seed: int, count: int, split: Split = Split
 
 def gather(drawings: list[Drawing]) -> Shard:
     """Drawings of one size as a shard."""
-    cells = [drawing.cells for drawing in drawings]
     return Shard(
         np.stack([drawing.pixels for drawing in drawings]),
-        np.stack([cell.kind for cell in cells]),
-        np.stack([cell.colour for cell in cells]),
-        np.stack([cell.characters for cell in cells]),
+        CellLabels.stack([drawing.cells for drawing in drawings]),
         [drawing.questions for drawing in drawings],
     )
 
@@ -87,12 +82,7 @@ def pick(shards: list[Shard], rng: np.random.Generator, count: int) -> Shard:
     """`count` pictures chosen from several shards of one source."""
     which = rng.integers(len(shards), size=count)
     chosen = [(shards[w], int(rng.integers(len(shards[w])))) for w in which]
-    return gather(
-        [
-            Drawing(s.pixels[i], s.questions[i], CellLabels(s.kind[i], s.colour[i], s.characters[i]))
-            for s, i in chosen
-        ]
-    )
+    return gather([Drawing(s.pixels[i], s.questions[i], s.cells[i]) for s, i in chosen])
 
 
 def save_shard(path: Path, shard: Shard) -> None:
@@ -103,9 +93,7 @@ def save_shard(path: Path, shard: Shard) -> None:
         np.savez(
             file,
             pixels=shard.pixels,
-            kind=shard.kind,
-            colour=shard.colour,
-            characters=shard.characters,
+            **vars(shard.cells),
             questions=np.frombuffer(text.encode(), np.uint8),
         )
     temporary.replace(path)
@@ -116,7 +104,8 @@ def load_shard(path: Path) -> Shard:
     with np.load(path) as file:
         text = json.loads(file["questions"].tobytes())
         questions = [tuple(Question(*values) for values in picture) for picture in text]
-        return Shard(file["pixels"], file["kind"], file["colour"], file["characters"], questions)
+        cells = CellLabels(**{field.name: file[field.name] for field in fields(CellLabels)})
+        return Shard(file["pixels"], cells, questions)
 
 
 def write_mixture(folder: Path, sources: list[Source]) -> None:
