@@ -112,6 +112,15 @@ def test_the_report_is_one_json_object_and_a_table(checkpoint, tmp_path):
     assert all(layer.name in table for layer in report.layers)
 
 
+def test_each_picture_may_have_a_question_of_its_own(checkpoint):
+    one = checkpoint("qwen2_vl")
+    asked = ["What is it?", "Where?"]
+    report = measure_distortion(one, one, PICTURES[:2], questions=asked, apart=True, max_tokens=2)
+    assert [answer.question for answer in report.answers] == asked
+    with pytest.raises(UsageError, match="1 pictures cannot each have one of 2 questions"):
+        measure_distortion(one, one, PICTURES[:1], questions=asked, apart=True)
+
+
 def test_what_cannot_be_compared_is_refused(checkpoint):
     one, other = checkpoint("qwen2_vl"), checkpoint("qwen2_5_vl")
     with pytest.raises(UsageError, match="not two forms of one model"):

@@ -125,11 +125,13 @@ def measure_distortion(
     pictures: Sequence[Any],
     *,
     questions: Sequence[str] = QUESTIONS,
+    apart: bool = False,
     max_tokens: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Distortion:
     """Compare two model folders on every question about every picture.
 
+    With `apart` there is one question for each picture, and only that is asked about it.
     The original answers greedily, `max_tokens` at most; then both models predict each token of that answer,
     and the one after it, from the same tokens before. `progress` is told (answers compared, all answers).
     Raises UsageError for no pictures, no questions or folders that are not one model, and what loading and
@@ -137,13 +139,15 @@ def measure_distortion(
     """
     if not pictures or not questions:
         raise UsageError("a comparison needs at least one picture and one question")
+    if apart and len(pictures) != len(questions):
+        raise UsageError(f"{len(pictures)} pictures cannot each have one of {len(questions)} questions")
     first, second = (Engine(load_checkpoint(open_checkpoint(source))) for source in (original, converted))
     weights = weight_errors(first.model.checkpoint, second.model.checkpoint)
     features = ErrorSum()
     attention = [ErrorSum() for _ in range(first.model.network.layers)]
     answers: list[AnswerDistortion] = []
     for number, picture in enumerate(pictures, 1):
-        for question in questions:
+        for question in [questions[number - 1]] if apart else questions:
             answer, told = _answer(first, picture, question, max_tokens)
             want, got = (probe(engine, picture, question, told) for engine in (first, second))
             features.add(want.features, got.features)
@@ -152,7 +156,7 @@ def measure_distortion(
             name = str(picture) if isinstance(picture, (str, Path)) else f"picture {number}"
             answers.append(AnswerDistortion(name, question, answer, *_compare(want, got)))
             if progress is not None:
-                progress(len(answers), len(pictures) * len(questions))
+                progress(len(answers), len(pictures) * (1 if apart else len(questions)))
     return Distortion(
         original=first.model.name,
         converted=second.model.name,

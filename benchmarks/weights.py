@@ -1,0 +1,89 @@
+"""What smaller weights cost `nano`: the same first choices, and the same answers to its held-out questions.
+
+.venv/bin/python -m benchmarks.weights --record benchmarks/records/nano-weights.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import galago
+from galago.compress import convert, measure_distortion
+from galago.evals.nano import TASKS, cases, evaluate
+from galago.evals.suite import Case
+from galago.files import replacing
+from galago.types import Weights
+
+BOUNDS: Final[dict[Weights, tuple[float, float]]] = {"q8": (0.995, 0.005), "q4": (0.97, 0.02)}
+"""Weights -> the least share of equal first choices, and the most of the accuracy that may be lost."""
+
+
+def agreement(converted: Path, questions: int) -> dict[str, float]:
+    """`Distortion`'s totals over the shipped model's greedy answers to questions of every task."""
+    asked = [case for task in TASKS for case in cases(task, questions)]
+    report = measure_distortion(
+        "nano",
+        converted,
+        [case.pixels for case in asked],
+        questions=[case.question for case in asked],
+        apart=True,
+    )
+    return {"tokens": report.tokens, "top1": report.top1, "kl": report.kl, "kl_worst": report.kl_worst}
+
+
+def accuracy(model: str | Path, questions: int) -> dict[str, float]:
+    """Task -> share of `questions` held-out questions answered truly, by the task's first measure."""
+    loaded = galago.load(model, cache=False)
+
+    def answer(asked: Sequence[Case]) -> list[str]:
+        return [each.text for each in loaded.ask_many([(case.pixels, case.question) for case in asked])]
+
+    report = evaluate(answer, limit=questions)
+    return {score.task: next(iter(score.means.values())) for score in report.scores}
+
+
+def measure(*, compared: int, questions: int) -> dict[str, Any]:
+    """`compared` questions a task for the agreement, `questions` for the accuracy, of q8 and q4."""
+    shipped = accuracy("nano", questions)
+    found: dict[str, Any] = {"compared": compared, "questions": questions, "accuracy": shipped, "weights": {}}
+    for weights, (least, most) in BOUNDS.items():
+        with TemporaryDirectory() as folder:
+            target = convert("nano", Path(folder) / "nano", weights=weights).folder
+            agreed, own = agreement(target, compared), accuracy(target, questions)
+        lost = sum(shipped[task] - own[task] for task in shipped) / len(shipped)
+        found["weights"][weights] = {
+            **{name: round(value, 5) for name, value in agreed.items()},
+            "accuracy": {task: round(value, 4) for task, value in own.items()},
+            "lost": round(lost, 4),
+            "kept": agreed["top1"] >= least and lost <= most,
+        }
+    return found
+
+
+def main() -> None:
+    """Measure, print, and write the record where one is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--compared", type=int, default=25, help="questions of each task for the agreement")
+    parser.add_argument("--questions", type=int, default=500, help="questions of each task for the accuracy")
+    parser.add_argument("--record", type=Path)
+    settings = parser.parse_args()
+    found = measure(compared=settings.compared, questions=settings.questions)
+    for weights, values in found["weights"].items():
+        print(
+            f"{weights}: {values['top1']:.2%} of {values['tokens']} first choices are the same,"
+            f" accuracy {-100 * values['lost']:+.1f} points: {'kept' if values['kept'] else 'not kept'}"
+        )
+    if settings.record is not None:
+        with replacing(settings.record) as file:
+            file.write((json.dumps(found, indent=1) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
