@@ -17,21 +17,24 @@ from galago import device
 
 MIB = 1 << 20
 SIDE = 504
+TOLD_AT = (1, 2, 30, 100, 200)
+"""After so many pictures, and after the last, a process tells what it holds."""
 
 ASKING = f"""
 import json, sys
 import numpy as np
 import galago, galago.device
 
-folder, memory, pictures, tokens = json.loads(sys.argv[1])
+folder, memory, pictures, tokens, sides = json.loads(sys.argv[1])
 told = []
 try:
     model = galago.load(folder, cache=False, memory=memory)
     random = np.random.default_rng(0)
     for number in range(1, pictures + 1):
-        pixels = random.integers(0, 256, ({SIDE}, {SIDE}, 3), dtype=np.uint8)
+        height, width = sides[number % len(sides)], sides[number * 3 // 2 % len(sides)]
+        pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
         answer = model.ask(pixels, "What is shown, and where?", max_tokens=tokens, min_tokens=tokens)
-        if number in (1, 2, 30, pictures):
+        if number in {TOLD_AT} or number == pictures:
             own = galago.device.process_memory().own_bytes
             told.append({{"pictures": number, "peak_bytes": answer.memory.peak_bytes, "own_bytes": own,
                          "seconds": round(answer.timings.total_s, 2), "notes": answer.notes,
@@ -42,15 +45,17 @@ print(json.dumps(told))
 """
 
 
-def ask(folder: str, memory: str | None, pictures: int, tokens: int, limit: int | None = None) -> list[Any]:
-    """What one process tells; `limit` are the bytes that it may map."""
+def ask(
+    folder: str, memory: str | None, pictures: int, tokens: int, sides: list[int], limit: int | None = None
+) -> list[Any]:
+    """What one process tells of pictures whose sides change; `limit` are the bytes that it may map."""
 
     def confine() -> None:
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     done = subprocess.run(
-        [sys.executable, "-c", ASKING, json.dumps([folder, memory, pictures, tokens])],
+        [sys.executable, "-c", ASKING, json.dumps([folder, memory, pictures, tokens, sides])],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
@@ -73,7 +78,6 @@ def about() -> dict[str, Any]:
         "processor": machine.processor,
         "threads": machine.threads,
         "command": " ".join(["python -m benchmarks.memory", *sys.argv[2:]]),
-        "picture": [SIDE, SIDE],
     }
 
 
@@ -87,13 +91,14 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--sides", nargs="+", type=int, default=[SIDE], help="of the pictures, in turn")
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     runs = [(None, None), *((budget, None) for budget in options.budgets)]
     runs += [(None, limit * MIB) for limit in options.limits]
     record = []
     for memory, limit in runs:
-        told = ask(options.model, memory, options.pictures, options.tokens, limit)
+        told = ask(options.model, memory, options.pictures, options.tokens, options.sides, limit)
         record.append({"memory": memory, "limit_bytes": limit, "told": told})
         print(
             memory or "what is free",
@@ -102,7 +107,7 @@ def main() -> None:
             flush=True,
         )
     if options.record:
-        whole = {**about(), "runs": record}
+        whole = {**about(), "sides": options.sides, "runs": record}
         options.record.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 

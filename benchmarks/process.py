@@ -56,8 +56,9 @@ def whole_process(command: list[str], job: Callable[[], str] | None = None) -> F
         if process.returncode:
             raise ProcessFailedError(f"exit code {process.returncode}: {complained.read()[-800:]}")
         others_s = busy_seconds() - busy_before - usage.ru_utime - usage.ru_stime
-        share = max(0.0, others_s) / (seconds * (os.cpu_count() or 1))
-        return Finished(seconds, usage.ru_maxrss * 1024, share, said.read())
+        share = others_s / (seconds * (os.cpu_count() or 1))
+        # Ticks are coarse: of a short process the share may come out below 0 or above 1.
+        return Finished(seconds, usage.ru_maxrss * 1024, min(1.0, max(0.0, share)), said.read())
 
 
 def busy_seconds(stat: Path = Path("/proc/stat")) -> float:

@@ -7,7 +7,7 @@ are runs of two to four letters. Nothing is learned and nothing downloaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -48,14 +48,27 @@ TEMPLATE: Final = (
 def write_tokenizer(folder: Path, base: int, *, context: int) -> None:
     """Write the tokenizer's files into a folder: `base` ordinary tokens, then the special ones."""
     vocabulary, merges = vocabulary_and_merges(base)
-    added = {base + n: _added(token) for n, token in enumerate(SPECIAL_TOKENS)}
+    settings = tokenizer_settings(base, SPECIAL_TOKENS, context=context)
+    for name, value in (
+        ("tokenizer.json", tokenizer_json(vocabulary, merges, SPECIAL_TOKENS)),
+        ("tokenizer_config.json", settings | {"chat_template": TEMPLATE}),
+        ("chat_template.json", {"chat_template": TEMPLATE}),
+        ("vocab.json", vocabulary),
+    ):
+        (folder / name).write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    lines = "\n".join(["#version: 0.2", *merges])
+    (folder / "merges.txt").write_text(lines + "\n", encoding="utf-8")
+
+
+def tokenizer_json(vocabulary: dict[str, int], merges: list[str], special: Sequence[str]) -> dict[str, Any]:
+    """What tokenizer.json holds, in the official form; the ids of the special tokens follow the others."""
     split = {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    tokenizer = {
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": number, **token} for number, token in added.items()],
+        "added_tokens": [{"id": len(vocabulary) + n, **_added(token)} for n, token in enumerate(special)],
         "normalizer": {"type": "NFC"},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
         "post_processor": byte_level,
@@ -66,12 +79,15 @@ def write_tokenizer(folder: Path, base: int, *, context: int) -> None:
             "vocab": vocabulary, "merges": merges,
         },
     }  # fmt: skip
-    settings = {
+
+
+def tokenizer_settings(base: int, special: Sequence[str], *, context: int) -> dict[str, Any]:
+    """What tokenizer_config.json holds beside a template; the first special token has the id `base`."""
+    return {
         "add_prefix_space": False,
-        "added_tokens_decoder": {str(number): token for number, token in added.items()},
-        "additional_special_tokens": list(SPECIAL_TOKENS[1:SHOWN]),
+        "added_tokens_decoder": {str(base + n): _added(token) for n, token in enumerate(special)},
+        "additional_special_tokens": list(special[1:SHOWN]),
         "bos_token": None,
-        "chat_template": TEMPLATE,
         "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>",
         "errors": "replace",
@@ -81,15 +97,12 @@ def write_tokenizer(folder: Path, base: int, *, context: int) -> None:
         "tokenizer_class": "Qwen2Tokenizer",
         "unk_token": None,
     }
-    for name, value in (
-        ("tokenizer.json", tokenizer),
-        ("tokenizer_config.json", settings),
-        ("chat_template.json", {"chat_template": TEMPLATE}),
-        ("vocab.json", vocabulary),
-    ):
-        (folder / name).write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    lines = "\n".join(["#version: 0.2", *merges])
-    (folder / "merges.txt").write_text(lines + "\n", encoding="utf-8")
+
+
+def spelled_out(text: str) -> Iterator[tuple[str, str]]:
+    """The merges that make every word of a text one token, from its beginning on."""
+    for word in text.replace(" ", f" {SPACE}").split():
+        yield from ((word[: end - 1], word[end - 1]) for end in range(2, len(word) + 1))
 
 
 def vocabulary_and_merges(size: int) -> tuple[dict[str, int], list[str]]:
@@ -116,8 +129,7 @@ def byte_letters() -> list[str]:
 def _pairs() -> Iterator[tuple[str, str]]:
     """Merges by importance: the words from their beginnings, then two, three and four letters."""
     for text in WORDS:
-        for word in text.replace(" ", f" {SPACE}").split():
-            yield from ((word[: end - 1], word[end - 1]) for end in range(2, len(word) + 1))
+        yield from spelled_out(text)
     doubles = ["".join(pair) for pair in product(LETTERS, LETTERS)]
     starts = [SPACE + letter for letter in LETTERS]
     yield from ((first, second) for first, second in product((*LETTERS, SPACE), LETTERS))

@@ -12,6 +12,7 @@ from checkpoints import FAMILIES, hub_config
 from galago import OutOfMemoryError, nn
 from galago.compress import convert
 from galago.device.sensed import fields, kilobytes
+from galago.engine import frugal
 from galago.engine.checkpoint import open_checkpoint
 from galago.engine.frugal import FrugalNetwork
 from galago.engine.kv import KVCache
@@ -253,3 +254,14 @@ def test_the_plan_says_what_memory_was_given(packed):
     plan = plan_memory(open_checkpoint(packed), None, 300_000_000)
     assert plan.budget_bytes == 300_000_000
     assert plan.resident_bytes <= 300_000_000
+
+
+@pytest.mark.parametrize(("set_by_user", "want"), [(None, [(-8, 1)]), ("4", [])])
+def test_threads_share_one_heap_unless_the_user_says_otherwise(folder, monkeypatch, set_by_user, want):
+    told = []
+    monkeypatch.setattr(frugal, "_of_glibc", lambda _name: lambda *given: told.append(given))
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", set_by_user)
+    galago.load(folder, cache=False)
+    assert told == want

@@ -2,11 +2,30 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import galago
+from galago import bench
+from galago.bench import expectation, work
 from galago.cli import main
-from galago.engine.checkpoint import Checkpoint
+from galago.engine.checkpoint import Checkpoint, open_checkpoint
+from galago.engine.planner import Planner, plan_memory
+
+RATES = bench.Rates(2e10, 1e12, 2e11)
+
+
+@pytest.fixture(autouse=True)
+def known_ceilings(monkeypatch):
+    peaks = bench.Ceilings("some", 2, 1, RATES, RATES)
+    monkeypatch.setattr(bench, "ceilings", lambda _threads: peaks)
+
+
+def expected(folder, *, weights=None, memory=None, rates=RATES):
+    checkpoint = open_checkpoint(folder)
+    plan = plan_memory(checkpoint, weights, memory)
+    tokens, counted = expectation.expected_work(checkpoint, weights, plan, new_tokens=8)
+    return counted, expectation.expect(tokens, counted, rates, new_tokens=8)
 
 
 def fit(capsys, *arguments):
@@ -29,7 +48,7 @@ def test_fit_loads_no_weights(checkpoint, capsys, monkeypatch):
     monkeypatch.setattr(Checkpoint, "weight", None)
     code, out, _ = fit(capsys, checkpoint("qwen2_vl"), "--memory", "100MB")
     assert code == 0
-    for part in ("budget", "peak", "keys and values", "given up", "multiply-adds", "read"):
+    for part in ("budget", "peak", "keys and values", "given up", "multiply-adds", "read", "estimate"):
         assert part in out
 
 
@@ -49,10 +68,56 @@ def test_fit_counts_weights_that_would_be_converted(checkpoint, capsys, weights)
     assert plan["mapped_bytes"] < plan["weights_bytes"]
 
 
-def test_the_work_of_an_answer_is_counted(checkpoint, capsys):
+@pytest.mark.parametrize("weights", [None, "q8"])
+def test_what_fit_counts_is_what_is_counted_on_the_loaded_model(checkpoint, weights):
     folder = checkpoint("qwen2_5_vl")
-    work = json.loads(fit(capsys, folder, "--json")[1])["work"]
-    info = galago.load(folder, cache=False).info()
-    assert work["image_tokens"] == 324
-    assert work["token_bytes"] < info["weights_bytes"]
-    assert work["encode_operations"] > 1296 * work["prompt_token_operations"] / 10
+    model = galago.load(folder, cache=False, weights=weights)
+    loaded, picture = model.engine.model, expectation.SIDE
+    counted, told = expected(folder, weights=weights)
+    assert counted == work.count(
+        loaded.network,
+        loaded.processor,
+        loaded.processor.image(np.zeros((picture, picture, 3), np.uint8)),
+        prompt_tokens=told.prompt_tokens,
+        new_tokens=8,
+        kv_bytes_per_token=model.info()["kv_bytes_per_token"],
+    )
+    assert counted.vision.int8 == 0 if weights is None else counted.vision.int8 > 0
+
+
+def test_the_speed_of_a_machine_twice_as_fast_is_expected_to_be_higher(checkpoint):
+    folder = checkpoint("qwen2_5_vl")
+    twice = bench.Rates(*(2 * rate for rate in (2e10, 1e12, 2e11)))
+    _, slow = expected(folder)
+    _, fast = expected(folder, rates=twice)
+    assert slow.vision_s > fast.vision_s > slow.vision_s / 2  # calls cost what they cost
+    assert slow.tokens_per_second < fast.tokens_per_second < 2 * slow.tokens_per_second
+    assert slow.first_token_s == slow.vision_s + slow.prefill_s < slow.answer_s
+
+
+def test_a_budget_that_reduces_pictures_reduces_what_is_expected(checkpoint):
+    folder = checkpoint("qwen2_5_vl")
+    counted, told = expected(folder, memory=Planner(open_checkpoint(folder), None).least_bytes())
+    assert told.image_tokens <= 256 < expected(folder)[1].image_tokens
+    assert counted.vision.total < expected(folder)[0].vision.total
+
+
+def test_without_a_ceiling_the_expectation_is_unknown_and_said_so(checkpoint, capsys, monkeypatch):
+    rates = bench.Rates(None, None, None)
+    peaks = bench.Ceilings("some", 2, 1, rates, rates)
+    monkeypatch.setattr(bench, "ceilings", lambda _threads: peaks)
+    code, out, _ = fit(capsys, checkpoint("qwen2_vl"))
+    assert code == 0
+    assert out.count("unknown") == 5
+    told = json.loads(fit(capsys, checkpoint("qwen2_vl"), "--json")[1])["estimate"]
+    assert (told["vision_s"], told["prefill_s"], told["tokens_per_second"]) == (None, None, None)
+
+
+def test_json_has_the_work_and_the_estimate(checkpoint, capsys):
+    told = json.loads(fit(capsys, checkpoint("qwen2_5_vl"), "--json")[1])
+    assert told["estimate"]["image_tokens"] == 324
+    assert told["work"]["vision"]["f32"] > 0
+    assert (
+        told["work"]["token_bytes"]
+        < galago.load(checkpoint("qwen2_5_vl"), cache=False).info()["weights_bytes"] * 2
+    )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import mmap
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from PIL import Image
 
 from cases import picture
 from galago import OutOfMemoryError
+from galago.device.sensed import cgroup_folders
 from galago.engine.checkpoint import open_checkpoint
 
 MB = 1 << 20
@@ -72,6 +75,46 @@ def test_a_comfortable_limit_gives_an_answer(checkpoint, photo):
     )
     assert code == 0
     assert out
+
+
+@pytest.fixture
+def group():
+    """A control group below this process's own, and the file of its limit; skips where none can be made."""
+    own = next(iter(cgroup_folders(Path("/"), "memory")), None)
+    if own is None:
+        pytest.skip("no control group of memory")
+    folder = own / f"galago-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group may be made: {error}")
+    limits = [folder / name for name in ("memory.limit_in_bytes", "memory.max")]
+    limit = next((path for path in limits if path.exists()), None)
+    yield folder, limit
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("megabytes", [100, 130, 200, 400])
+def test_a_limit_of_a_control_group_gives_an_answer_or_one_line(group, checkpoint, photo, megabytes):
+    folder, limit = group
+    if limit is None:
+        pytest.skip("control groups here have no limit of memory")
+    limit.write_text(str(megabytes * MB))
+    words = ["ask", photo, "What?", "-m", str(checkpoint("qwen2_5_vl")), "--no-cache", "--max-tokens", "4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "galago", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: (folder / "cgroup.procs").write_text(str(os.getpid())),
+    )
+    assert done.returncode in (0, 1), done.stderr  # -9 would be the system's kill
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert done.stderr.startswith("error: ")
+        assert "try: " in done.stderr
+    else:
+        assert done.stdout.strip()
 
 
 def test_a_model_that_cannot_be_mapped_is_refused_with_what_would_help(checkpoint, monkeypatch):

@@ -77,6 +77,26 @@ def test_packed_weights_count_as_int8_and_are_read_once_a_token():
     assert found.token_bytes == found.token.int8 * 9 // 16 + keys  # 4.5 bits a weight
 
 
+def test_a_stub_costs_what_the_weight_would():
+    x = np.ones((2, 64), np.float32)
+    weight = packed((4, 64), 4)
+    with counting.counting() as whole:
+        kernels.linear(x, weight)
+    with counting.counting() as stub:
+        kernels.linear(x, counting.Stub(weight.shape, weight.nbytes, is_packed=True))
+    assert whole == stub
+
+
+def test_every_call_of_a_kernel_is_counted():
+    x, weight = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+    with counting.counting() as tally:
+        kernels.linear(x, weight)
+        kernels.linears(x, [weight, weight], [None, None])
+        kernels.gated(x, [weight, weight], [None, None])
+        kernels.rms_norm(x, np.ones(3, np.float32), 1e-6)
+    assert tally.calls == 4
+
+
 def test_a_cached_prefix_costs_nothing_but_is_looked_at():
     whole = counted(PUBLISHED, size=56, prompt_tokens=50)
     rest = counted(PUBLISHED, size=56, prompt_tokens=50, cached_tokens=30)

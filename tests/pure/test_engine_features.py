@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from galago import EncodedImage, FeaturesError, GalagoWarning
-from galago.engine.cache import STALE_PART_S, FeatureCache, cache_folder
+from galago.engine.cache import KEPT, STALE_PART_S, FeatureCache, cache_folder
 from galago.engine.features import Maker, content_key
 
 MAKER = Maker("small", "ab" * 32, "q8")
@@ -101,6 +101,15 @@ def test_memory_keeps_what_was_used_last(tmp_path):
     cache.put(third)
     assert [cache.get(one.key, MAKER) is not None for one in (first, second, third)] == [True, False, True]
     assert cache.nbytes == 2 * first.features.nbytes
+
+
+def test_memory_keeps_no_more_than_so_many_however_small():
+    cache = FeatureCache(None)
+    for seed in range(KEPT + 1):
+        cache.put(image(seed, tokens=1))
+    assert cache.get(image(0).key, MAKER) is None
+    assert cache.get(image(1).key, MAKER) is not None
+    assert cache.nbytes == KEPT * 4 * 8
 
 
 def test_features_are_found_on_disk_by_the_next_process(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from galago.engine.messages import DEFAULT_FPS, split
-from galago.engine.prefix import PrefixStore, common
+from galago.engine.prefix import KEPT, PrefixStore, common
 from galago.errors import UsageError
 
 
@@ -131,6 +131,13 @@ def test_the_least_recently_used_go_first():
     held.put(np.array([3, 3, 3]), Held(3), 0)
     assert held.nbytes == 60
     assert [held.find(np.array([n, n, n]))[0] for n in (1, 2, 3)] == [3, 0, 3]
+
+
+def test_no_more_than_so_many_are_kept_however_short():
+    held = store(*([number] * 3 for number in range(KEPT + 5)))
+    assert len(held) == KEPT
+    assert held.find(np.array([4, 4, 4])) == (0, None)
+    assert held.find(np.array([5, 5, 5]))[0] == 3
 
 
 def test_what_is_larger_than_the_cap_is_not_kept():

@@ -11,7 +11,7 @@ ASKING = """
 import numpy as np
 import galago, galago.device
 
-model = galago.load({folder!r}, cache=False, memory={memory})
+model = galago.load({source!r}, cache=False, memory={memory})
 random = np.random.default_rng(0)
 for number in range(1, 301):
     height, width = 60 + 85 * (number % 5), 80 + 70 * (number % 4)
@@ -23,9 +23,11 @@ for number in range(1, 301):
 
 
 @pytest.mark.slow
-def test_after_300_pictures_a_process_is_as_large_as_after_30(checkpoint):
-    folder = str(checkpoint("qwen2_5_vl"))
-    code = ASKING.format(folder=folder, memory=90_000_000)
+@pytest.mark.parametrize("memory", [None, 90_000_000])
+@pytest.mark.parametrize("model", ["nano", "qwen2_5_vl"])
+def test_after_300_pictures_a_process_is_as_large_as_after_30(checkpoint, model, memory):
+    source = model if model == "nano" else str(checkpoint(model))
+    code = ASKING.format(source=source, memory=memory)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     after_30, after_300 = map(int, told.split())
     assert after_300 < 1.05 * after_30

@@ -1,7 +1,7 @@
 """What one answer costs, counted: the model runs over zeros on a back end that adds up what it is asked for.
 
 No formula of a family stands here: a product costs rows times the shape of its weight, attention the pairs of
-queries and keys that see each other. Norms, activations and rotations are not counted.
+queries and keys that see each other. Of norms, activations and rotations only the calls are counted.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from galago.models import Processor, VisionLanguageModel, Visual
 
 @dataclass(frozen=True)
 class Operations:
-    """Multiply-adds by what does them: products with packed weights, products with others, attention."""
+    """Multiply-adds by what does them: products with packed weights, products with others, attention.
+
+    `calls` are those of kernels: each costs a little time of its own.
+    """
 
     int8: int
     f32: int
     attention: int
+    calls: int = 0
 
     @property
     def total(self) -> int:
-        """All together."""
+        """All multiply-adds together."""
         return self.int8 + self.f32 + self.attention
 
 
@@ -54,7 +58,7 @@ def count(
 ) -> Work:
     """The work of an answer of `new_tokens` to a prompt whose first `cached_tokens` cost nothing.
 
-    The network may hold placeholders; then no bytes of weights are known.
+    The network may hold placeholders; then no bytes of weights are known, and all products count as `f32`.
     """
     with counting() as vision:
         features = network.encode(visual.patches, [visual.grid])
@@ -83,6 +87,7 @@ class _Past:
     ) -> NDArray[np.float32]:
         """q [T, H, d] -> zeros [T, H, d]."""
         rows, heads, size = q.shape
+        self.tally.calls += 1
         self.tally.attention += 2 * causal_pairs(rows, self.tokens) * heads * size
         return np.zeros(q.shape, np.float32)
 
@@ -97,4 +102,4 @@ def _decode(network: VisionLanguageModel, rows: int, tokens: int, width: int, ax
 
 
 def _operations(tally: Tally) -> Operations:
-    return Operations(tally.int8, tally.f32, tally.attention)
+    return Operations(tally.int8, tally.f32, tally.attention, tally.calls)

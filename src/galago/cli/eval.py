@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from galago.cli.options import ModelSettings
+from galago.cli.options import CostSettings, ModelSettings
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ModelSettings):
+class Settings(ModelSettings, CostSettings):
     """Ask a model the held-out questions of a suite and print how many it answers truly.
 
     Pictures are drawn from fixed seeds, with fonts and layouts that no model was trained on.
@@ -35,10 +35,12 @@ def run(settings: Settings) -> None:
 
     if settings.questions < 1:
         raise UsageError(f"--questions is {settings.questions}; it must be 1 or more")
+    options = settings.picture_options()
     model = settings.load()
 
     def answer(cases: Sequence[Case]) -> list[str]:
-        return [each.text for each in model.ask_many([(case.pixels, case.question) for case in cases])]
+        pairs = [(case.pixels, case.question) for case in cases]
+        return [each.text for each in model.ask_many(pairs, **options)]
 
     with progress_bar("asking") as progress:
         report = evaluate(

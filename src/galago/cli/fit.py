@@ -1,4 +1,4 @@
-"""`fit`: whether a model fits in a budget, what would be given up, what answers cost. Loads no weights."""
+"""`fit`: whether a model fits in a budget, what would be given up, how fast it may be. Loads no weights."""
 
 from __future__ import annotations
 
@@ -7,48 +7,49 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from galago.cli.settings import argument, flag, option
-from galago.types import Weights
+from galago.cli.options import MachineSettings
+from galago.cli.settings import argument, flag
 
 if TYPE_CHECKING:
+    from galago.bench.expectation import Expectation
+    from galago.bench.work import Work
     from galago.engine.memory import MemoryPlan
-    from galago.engine.work import Work
 
-SIDE = 504
-"""Pixels on a side of the picture whose work is told."""
+TOKENS = 64
+"""Tokens of the answer whose time is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Show what a model would take of memory, what would be given up to keep a budget, and what answers cost.
+class Settings(MachineSettings):
+    """Show what a model would take of memory, what a budget would give up, and how fast it may be.
 
-    The weights are not loaded. Exit code 1 says that it does not fit; the message says what would.
+    The weights are not loaded. The speed is an estimate: counted work over what this machine can do at most,
+    which is measured for a second; `galago bench` measures answers. Exit code 1 says that the model does not
+    fit; the message says what would.
     """
 
     model: str = argument("MODEL", "Name or folder of the model.")
-    memory: str | None = option(
-        "Budget such as 2GB; by default what is free.", metavar="SIZE", environment=True
-    )
-    weights: Weights | None = option("Weights to convert to on load; by default as the file has them.")
     json: bool = flag("Print one JSON object.")
 
 
 def run(settings: Settings) -> None:
     """Plan, count, print."""
+    from galago.bench import ceilings
+    from galago.bench.expectation import SIDE, expect, expected_work
     from galago.engine.checkpoint import open_checkpoint
     from galago.engine.memory import parse_size
     from galago.engine.planner import plan_memory
-    from galago.engine.weigh import weigh
-    from galago.engine.work import expected_work
 
     checkpoint = open_checkpoint(settings.model)
     budget = None if settings.memory is None else parse_size(settings.memory)
     plan = plan_memory(checkpoint, settings.weights, budget)
-    work = expected_work(checkpoint, weigh(checkpoint, settings.weights), SIDE)
+    image_tokens, work = expected_work(checkpoint, settings.weights, plan, new_tokens=TOKENS)
+    expected = expect(image_tokens, work, ceilings(settings.threads).all, new_tokens=TOKENS)
     if settings.json:
-        print(json.dumps({"model": checkpoint.source.name, "plan": asdict(plan), "work": asdict(work)}))
+        told = {"plan": asdict(plan), "work": asdict(work), "estimate": asdict(expected)}
+        print(json.dumps({"model": checkpoint.source.name, **told}))
         return
-    for name, value in (*_plan_lines(plan), *_work_lines(work)):
+    for name, value in (*_plan_lines(plan), *_work_lines(work, expected, SIDE), *_time_lines(expected)):
         print(f"{name:<34}{value}")
 
 
@@ -68,11 +69,31 @@ def _plan_lines(plan: MemoryPlan) -> Iterator[tuple[str, str]]:
         yield "given up", choice
 
 
-def _work_lines(work: Work) -> Iterator[tuple[str, str]]:
-    yield f"picture of {SIDE}x{SIDE}", f"{work.image_tokens} tokens"
-    yield "  encoding it", f"{work.encode_operations / 1e9:.1f} billion multiply-adds"
-    yield "  each token of a prompt", f"{work.prompt_token_operations / 1e9:.2f} billion multiply-adds"
+def _work_lines(work: Work, expected: Expectation, side: int) -> Iterator[tuple[str, str]]:
+    yield f"picture of {side}x{side}", f"{expected.image_tokens} tokens"
+    yield "  encoding it", _operations(work.vision.total)
+    yield f"  a prompt of {expected.prompt_tokens} tokens", _operations(work.prefill.total)
     yield "  each token of an answer", f"{_size(work.token_bytes)} read"
+
+
+def _time_lines(expected: Expectation) -> Iterator[tuple[str, str]]:
+    rate = expected.tokens_per_second
+    yield "estimate for this machine", "not measured; galago bench measures"
+    yield "  vision", _time(expected.vision_s)
+    yield "  prefill", _time(expected.prefill_s)
+    yield "  first token", _time(expected.first_token_s)
+    yield "  decoding", "unknown" if rate is None else f"about {rate:,.{1 if rate < 100 else 0}f} tokens/s"
+    yield f"  answer of {expected.new_tokens} tokens", _time(expected.answer_s)
+
+
+def _operations(count: int) -> str:
+    return f"{count / 1e9:,.1f} billion multiply-adds"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown: a ceiling of this machine cannot be measured"
+    return f"about {seconds:.1f} s" if seconds >= 1 else f"about {seconds * 1000:.0f} ms"
 
 
 def _size(count: int) -> str:

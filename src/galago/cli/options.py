@@ -85,24 +85,32 @@ class StatsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureSettings:
-    """How large a picture may be, and how many tokens it may cost."""
+class CostSettings:
+    """How many tokens a picture may cost."""
 
     image_tokens: str | None = option(
         "At most so many tokens for each picture; auto: as its detail needs.", metavar="N|auto"
     )
+    keep_tokens: float | None = option(
+        "Merge similar tokens of a picture until this share of them is left, such as 0.5.", metavar="SHARE"
+    )
     min_pixels: int | None = option("Enlarge smaller pictures to this area.", metavar="N")
     max_pixels: int | None = option("Reduce larger pictures to this area.", metavar="N")
-    max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
 
     def picture_options(self) -> dict[str, Any]:
         """What was asked for, as keyword arguments of the verbs."""
-        options = given(self, PictureSettings)
-        options.pop("max_picture_pixels", None)  # a matter of reading the file, not of the model
+        options = given(self, CostSettings)
         tokens = options.get("image_tokens")
         if tokens is not None and tokens != "auto":
             options["image_tokens"] = _whole(tokens)
         return options
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSettings(CostSettings):
+    """How large a picture may be, and how many tokens it may cost."""
+
+    max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)

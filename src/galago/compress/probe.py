@@ -76,11 +76,12 @@ def probe(engine: Engine, picture: Any, question: str, told: Sequence[int]) -> P
 
 def _followed_by(prompt: Prompt, told: NDArray[np.int64]) -> Prompt:
     """The prompt with the told tokens at its end, in the positions of an answer."""
-    after = np.tile(prompt.next_position + np.arange(len(told)), (len(prompt.positions), 1))
+    after = np.tile(prompt.next_position + np.arange(len(told)), (len(prompt.whole), 1))
     return replace(
         prompt,
         ids=np.concatenate([prompt.ids, told]),
         feature_rows=np.concatenate([prompt.feature_rows, np.full(len(told), -1)]),
-        positions=np.concatenate([prompt.positions, after], axis=1),
+        whole=np.concatenate([prompt.whole, after], axis=1),
+        in_picture=np.concatenate([prompt.in_picture, np.zeros(len(told), bool)]),
         next_position=prompt.next_position + len(told),
     )

@@ -18,6 +18,8 @@ from galago.errors import FeaturesError, GalagoWarning
 from galago.files import reason
 
 RAM_BYTES = 64 << 20
+KEPT = 24
+"""Pictures that are kept in memory at most, however small: a process is soon as large as it will ever be."""
 DISK_BYTES = 1 << 30
 KEPT_AFTER_TRIM = 0.9
 """Share of the disk cap that is left when the oldest files are deleted, so that not every write deletes."""
@@ -118,7 +120,7 @@ class FeatureCache:
             return
         self._ram[image.key] = image
         self._ram.move_to_end(image.key)
-        while self.nbytes > self._ram_bytes:
+        while len(self._ram) > KEPT or self.nbytes > self._ram_bytes:
             self._ram.popitem(last=False)
 
     def _path(self, key: str) -> Path:

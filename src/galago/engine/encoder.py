@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from galago import kernels
 from galago.engine.cache import FeatureCache
@@ -15,6 +16,7 @@ from galago.engine.features import EncodedImage, content_key
 from galago.engine.guard import is_finite
 from galago.engine.load import LoadedModel
 from galago.engine.memory import memory_errors
+from galago.engine.merging import kept_tokens, merge_similar
 from galago.engine.messages import Look
 from galago.engine.request import PictureBounds
 from galago.engine.sight import Sight
@@ -34,11 +36,12 @@ class Encoder:
 
         `waiting(key)` is a sight of the same picture that waits to be encoded, None when there is none.
         Raises PictureError for what cannot be read, ContextLengthError for what no prompt has room for,
-        FeaturesError for features of another model, UsageError for bounds that leave no picture.
+        FeaturesError for features of another model, UsageError for bounds that leave no picture or that given
+        features do not keep.
         """
         given = look.sources[0]
         if isinstance(given, EncodedImage):
-            return Sight.of(self._check(given, look))
+            return Sight.of(self._check(given, look, bounds))
         with memory_errors("reading a picture"):
             return self._prepared(look, bounds, waiting)
 
@@ -52,6 +55,8 @@ class Encoder:
             said += processor.remarks(*frames[0].shape[:2])
         notes = tuple(dict.fromkeys(said))
         settings = processor.describe() if look.fps is None else f"{processor.describe()} {look.fps} fps"
+        if bounds.kept_share is not None:
+            settings += f" keep {bounds.kept_share!r}"
         key = content_key(frames, settings, model.maker)
         with self._cache_lock:
             image = self._cache.get(key, model.maker)
@@ -63,9 +68,10 @@ class Encoder:
             return Sight.of(other.image, image_s=time.perf_counter() - start, notes=notes)
         if visual is None:
             visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
-        tokens = processor.tokens(visual.grid)
-        check_room(tokens, model)
-        return Sight(key, visual, tokens, image_s=time.perf_counter() - start, notes=notes)
+        cells = processor.tokens(visual.grid)
+        check_room(cells, model)
+        tokens = cells if bounds.kept_share is None else kept_tokens(cells, bounds.kept_share)
+        return Sight(key, visual, tokens, cells=cells, image_s=time.perf_counter() - start, notes=notes)
 
     def kept(self, key: str) -> EncodedImage | None:
         """Features that are in memory."""
@@ -82,18 +88,25 @@ class Encoder:
         patches = visuals[0].patches if alone else np.concatenate([visual.patches for visual in visuals])
         computed = model.network.encode(model.device.array(patches), [visual.grid for visual in visuals])
         features = kernels.to_numpy(computed)
+        ends = np.cumsum([sight.cells for sight in sights])
+        whole = np.split(features, ends[:-1])
+        parts = [self._fewer(sight, part) for sight, part in zip(sights, whole, strict=True)]
         seconds = time.perf_counter() - start
-        ends = np.cumsum([sight.tokens for sight in sights])
         encoded = []
-        for sight, part in zip(sights, np.split(features, ends[:-1]), strict=True):
-            image = self._image(sight, part if alone else part.copy())
+        for sight, (part, kept) in zip(sights, parts, strict=True):
+            image = self._image(sight, part if alone else part.copy(), kept)
             if is_finite(image.features):
                 with self._cache_lock:
                     self._cache.put(image)
             encoded.append((image, seconds * len(sight.visual.patches) / len(patches)))
         return encoded
 
-    def _image(self, sight: Sight, features: Any) -> EncodedImage:
+    @staticmethod
+    def _fewer(sight: Sight, features: Any) -> tuple[Any, NDArray[np.int64] | None]:
+        """features [cells, dim] -> [tokens, dim], and which cells they stand for; None for all."""
+        return (features, None) if sight.tokens == sight.cells else merge_similar(features, sight.tokens)
+
+    def _image(self, sight: Sight, features: Any, kept: NDArray[np.int64] | None) -> EncodedImage:
         features.flags.writeable = False
         visual = sight.visual
         return EncodedImage(
@@ -105,9 +118,10 @@ class Encoder:
             self._model.maker,
             visual.seconds_per_step,
             sight.notes,
+            kept,
         )
 
-    def _check(self, image: EncodedImage, look: Look) -> EncodedImage:
+    def _check(self, image: EncodedImage, look: Look, bounds: PictureBounds) -> EncodedImage:
         is_video = image.visual.kind == "video"
         if len(look.sources) > 1 or is_video != (look.fps is not None):
             kind = "video" if is_video else "picture"
@@ -116,6 +130,12 @@ class Encoder:
                 hint="an `image` part takes those of a picture, a `video` part frames",
             )
         image.check_maker(self._model.maker)
+        cells, share = self._model.processor.tokens(image.grid), bounds.kept_share
+        if share is not None and image.tokens != kept_tokens(cells, share):
+            raise UsageError(
+                f"keep_tokens is {share!r}, and these features have {image.tokens} of {cells} tokens",
+                hint=f"merge them when they are made: encode(picture, keep_tokens={share!r})",
+            )
         return image
 
     def _read(self, source: Any) -> Picture:

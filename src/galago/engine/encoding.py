@@ -72,7 +72,7 @@ class EncodeQueue:
         patches = tokens = 0
         for sights in self._waiting.values():
             patches += len(sights[0].visual.patches)
-            tokens += sights[0].tokens
+            tokens += sights[0].cells
             if group and (patches > PATCHES or tokens > (self._most_tokens or tokens)):
                 break
             group.append(sights[0])

@@ -21,7 +21,7 @@ from galago.formats import safetensors
 from galago.models import Visual
 from galago.types import Grid
 
-_VERSION = "1"
+_VERSION = "2"
 _KEY = "galago-features"
 _SIZES = ("grid", "resized", "original")
 
@@ -44,6 +44,7 @@ class EncodedImage:
 
     `features` float32 [tokens, dim], read-only; `grid` in patches; `resized` and `original` are (height,
     width) in pixels, after and before the resize. `key` is the hash of everything the features depend on.
+    Where tokens were merged, `kept` are the cells of the grid that remain, ascending [tokens]; else None.
     Hold it as long as there are questions about the picture: asking costs only the question's own tokens.
     """
 
@@ -55,6 +56,7 @@ class EncodedImage:
     maker: Maker
     seconds_per_step: float | None = None
     notes: tuple[str, ...] = ()
+    kept: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -81,6 +83,7 @@ class EncodedImage:
             "grid": self.grid, "resized": self.resized, "original": self.original, "key": self.key,
             "maker": [self.maker.name, self.maker.revision, self.maker.precision],
             "seconds_per_step": self.seconds_per_step, "notes": self.notes,
+            "kept": None if self.kept is None else self.kept.tolist(),
             "checksum": zlib.crc32(self.features.data),
         }  # fmt: skip
         metadata = {_KEY: _VERSION, "facts": json.dumps(facts)}
@@ -113,6 +116,9 @@ def _from_facts(facts: dict[str, Any], stored: NDArray[np.float32]) -> EncodedIm
     features = np.array(stored)  # a copy: the file may be replaced or cut while the features are in use
     if features.ndim != 2 or zlib.crc32(features.data) != facts["checksum"]:
         raise ValueError("the checksum does not match")
+    kept = None if facts["kept"] is None else np.array(facts["kept"], np.int64)
+    if kept is not None and kept.shape != (len(features),):
+        raise ValueError(f"{len(features)} features have {kept.size} places")
     features.flags.writeable = False
     sizes: dict[str, Any] = {name: tuple(int(size) for size in facts[name]) for name in _SIZES}
     seconds = facts["seconds_per_step"]
@@ -122,6 +128,7 @@ def _from_facts(facts: dict[str, Any], stored: NDArray[np.float32]) -> EncodedIm
         maker=Maker(*facts["maker"]),
         seconds_per_step=None if seconds is None else float(seconds),
         notes=tuple(facts["notes"]),
+        kept=kept,
         **sizes,
     )
 

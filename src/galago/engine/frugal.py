@@ -7,6 +7,7 @@ use of a weight maps them again.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -20,6 +21,8 @@ from galago.models import Pieces, VisionLanguageModel
 from galago.packing import Bf16Weight, PackedWeight, Weight
 from galago.types import Grid
 
+M_ARENA_MAX = -8
+"""Of malloc.h."""
 MANY_ROWS = 64
 """Rows of a call that leave so much free memory behind that looking for it is worth its 0.2 ms."""
 
@@ -116,7 +119,8 @@ class _Passing:
 
 
 def frugal(network: VisionLanguageModel, plan: MemoryPlan) -> FrugalNetwork:
-    """A network that works as planned."""
+    """A network that works as planned, in one heap (see `share_one_heap`)."""
+    share_one_heap()
     return FrugalNetwork(
         network, rows=plan.rows, release_vision=plan.release_vision, kept_blocks=plan.kept_blocks
     )
@@ -124,19 +128,30 @@ def frugal(network: VisionLanguageModel, plan: MemoryPlan) -> FrugalNetwork:
 
 def give_back_heap() -> None:
     """Return the allocator's free pages to the system: without it holes between long-lived arrays add up."""
-    trim = _malloc_trim()
+    trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
 
 
+def share_one_heap() -> None:
+    """Have all threads of the process allocate from one heap, unless MALLOC_ARENA_MAX says otherwise.
+
+    glibc gives every thread a heap of its own, whose top `give_back_heap` cannot return: the threads that
+    encode and decode come and go, and each would leave the largest it ever took. LOG 2026-11-28
+    """
+    limit = None if "MALLOC_ARENA_MAX" in os.environ else _of_glibc("mallopt")
+    if limit is not None:
+        limit(M_ARENA_MAX, 1)
+
+
 @cache
-def _malloc_trim() -> Callable[[int], int] | None:
-    """What glibc has for it; other allocators look after themselves."""
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function that glibc has for it; other allocators look after themselves."""
     try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+        function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError, TypeError):
         return None
-    return trim
+    return function
 
 
 def pages_of(module: nn.Module) -> MappedPages:

@@ -112,7 +112,7 @@ def load_checkpoint(
     return LoadedModel(
         checkpoint,
         network if plan is None else frugal(network, plan),
-        _limited(processor, checkpoint.config.context, plan),
+        within(processor, checkpoint.config.context, plan),
         tokenizer=Tokenizer.from_folder(folder),
         generation=read_generation_config(folder, checkpoint.config.vocabulary),
         weights=weights or checkpoint.weights,
@@ -157,7 +157,7 @@ def fill(
     return held
 
 
-def _limited(processor: Processor, context: int, plan: MemoryPlan | None) -> Processor:
+def within(processor: Processor, context: int, plan: MemoryPlan | None) -> Processor:
     """The processor within what memory has room for, where that is less than any prompt has."""
     if plan is None or plan.image_tokens >= context:
         return processor

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from galago.engine.kv import SequenceCache, held_bytes
 
 PREFIX_BYTES = 256 << 20
+KEPT = 24
+"""Sequences that are kept at most, however short: a process is soon as large as it will ever be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ def common(first: NDArray[np.int64], second: NDArray[np.int64]) -> int:
 
 
 class PrefixStore:
-    """Finished sequences, the least recently used dropped first so that their bytes stay below a cap.
+    """Finished sequences, the least recently used dropped first so that bytes and number stay below caps.
 
     A sequence that begins with all of an older one's pictures takes that one's place, so a picture is kept
     once however many questions are asked. Not safe for two threads at once.
@@ -75,7 +77,7 @@ class PrefixStore:
         kept = _Entry(identity[:held], cache, min(head, held))
         self._entries = [entry for entry in self._entries if not self._replaces(kept, entry)]
         self._entries.append(kept)
-        while self.nbytes > self._max_bytes:
+        while len(self._entries) > KEPT or self.nbytes > self._max_bytes:
             self._entries.pop(0)
 
     def clear(self) -> None:

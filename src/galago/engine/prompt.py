@@ -34,17 +34,37 @@ class Rows:
 class Prompt:
     """T tokens of a prompt. `ids` [T] has placeholders where `feature_rows` [T] names a row of the features.
 
-    `feature_rows` is -1 for text. `positions` [axes, T]; the answer goes on at `next_position`.
+    `feature_rows` is -1 for text. `whole` [axes, W] are positions of all cells of the pictures and of the
+    text, which `in_picture` [W] tells apart, `cells` for each picture; W is T where no tokens are merged.
+    The answer goes on at `next_position`.
     """
 
     ids: Ids
     images: tuple[Shown, ...]
     feature_rows: Ids
-    positions: Ids
+    whole: Ids
+    in_picture: NDArray[np.bool_]
+    cells: tuple[int, ...]
     next_position: int
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def positions(self) -> Ids:
+        """[axes, T]: what is kept of a picture stays where it was.
+
+        All pictures must be encoded where tokens of one are merged.
+        """
+        if len(self) == len(self.in_picture):
+            return self.whole
+        stays, first = ~self.in_picture, 0
+        cells = np.flatnonzero(self.in_picture)
+        for image, count in zip(self.images, self.cells, strict=True):
+            of_image = cells[first : first + count]
+            stays[of_image if image.kept is None else of_image[image.kept]] = True
+            first += count
+        return self.whole[:, stays]
 
     @property
     def image_tokens(self) -> int:
@@ -92,7 +112,8 @@ def build_prompt(
     """
     guarded = messages if trusted else guard_messages(messages, model.tokenizer)
     ids = np.array(model.tokenizer.encode(model.template.render(guarded)), np.int64)
-    expanded, feature_rows = _expand(model, ids, images)
+    tokens = tuple(image.tokens for image in images)
+    expanded, feature_rows = _expand(model, ids, images, tokens)
     context = model.context
     if len(expanded) >= context:
         raise ContextLengthError(
@@ -101,12 +122,17 @@ def build_prompt(
             hint="bound the pictures with image_tokens, or shorten the text",
         )
     visuals = [image.visual for image in images]
-    positions, next_position = model.processor.positions(expanded, visuals)
-    return Prompt(expanded, tuple(images), feature_rows, positions, next_position)
+    cells = tuple(model.processor.tokens(visual.grid) for visual in visuals)
+    whole, in_picture = expanded, feature_rows >= 0
+    if cells != tokens:
+        whole, rows = _expand(model, ids, images, cells)
+        in_picture = rows >= 0
+    positions, next_position = model.processor.positions(whole, visuals)
+    return Prompt(expanded, tuple(images), feature_rows, positions, in_picture, cells, next_position)
 
 
-def _expand(model: LoadedModel, ids: Ids, images: Sequence[Shown]) -> tuple[Ids, Ids]:
-    """Repeat each placeholder for the tokens of its picture: ids and feature rows, both [T]."""
+def _expand(model: LoadedModel, ids: Ids, images: Sequence[Shown], tokens: Sequence[int]) -> tuple[Ids, Ids]:
+    """Repeat each placeholder for the `tokens` of its picture: ids and feature rows, both [T]."""
     kinds = {"image": model.config.image_token, "video": model.config.video_token}
     places = np.flatnonzero(np.isin(ids, list(kinds.values())))
     if [int(one) for one in ids[places]] != [kinds[image.visual.kind] for image in images]:
@@ -115,7 +141,7 @@ def _expand(model: LoadedModel, ids: Ids, images: Sequence[Shown]) -> tuple[Ids,
             hint="is it the template of the instruct version of this model?",
         )
     counts = np.ones(len(ids), np.int64)
-    counts[places] = [image.tokens for image in images]
+    counts[places] = tokens
     is_visual = np.zeros(len(ids), bool)
     is_visual[places] = True
     in_picture = np.repeat(is_visual, counts)

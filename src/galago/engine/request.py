@@ -29,12 +29,14 @@ class PictureBounds:
     """What one picture may cost; None leaves the model's own bound.
 
     `image_tokens` is another way to say `max_pixels`; "auto" takes as many as the picture's detail needs.
-    Raises UsageError when both are given, or a value is not 1 or more.
+    `keep_tokens` is the share of its tokens that is left after encoding, similar ones being merged; None and
+    1 keep all. Raises UsageError when both bounds of the area are given, or a value is out of its range.
     """
 
     min_pixels: int | None = None
     max_pixels: int | None = None
     image_tokens: int | Literal["auto"] | None = None
+    keep_tokens: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_pixels", "max_pixels", "image_tokens"):
@@ -43,8 +45,18 @@ class PictureBounds:
                 continue
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number of 1 or more")
+        if self.keep_tokens is not None and not _is_share(self.keep_tokens):
+            raise UsageError(
+                f"keep_tokens is {self.keep_tokens!r}; it must be a share above 0 and at most 1",
+                hint="keep_tokens=0.5 merges half of a picture's tokens into the others",
+            )
         if self.max_pixels is not None and self.image_tokens is not None:
             raise UsageError("max_pixels and image_tokens exclude each other", hint="give one of them")
+
+    @property
+    def kept_share(self) -> float | None:
+        """`keep_tokens`, None where that keeps all."""
+        return None if self.keep_tokens == 1 else self.keep_tokens
 
     def apply(self, processor: Processor, pixels: NDArray[np.uint8]) -> Processor:
         """The processor within these bounds, for a picture [H, W, 3] or a video's first frame.
@@ -60,6 +72,10 @@ class PictureBounds:
         if most is None and self.min_pixels is None:
             return processor
         return processor.with_pixels(self.min_pixels, most)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,23 @@ from galago.models import Visual
 class Sight:
     """A picture of one request. `tokens`, sizes and `key` are known from the start, `image` once encoded.
 
+    The tower makes `cells` tokens of it; where `tokens` are fewer, similar ones are merged afterwards.
     `image_s` are the seconds of reading and preparing it; `encode_s` those of the vision tower that were
     spent for this request: 0 where the features were given, cached, or computed for another request.
     """
 
     def __init__(
-        self, key: str, visual: Visual, tokens: int, *, image_s: float = 0.0, notes: tuple[str, ...] = ()
+        self,
+        key: str,
+        visual: Visual,
+        tokens: int,
+        *,
+        cells: int | None = None,
+        image_s: float = 0.0,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.key, self.visual, self.tokens = key, visual, tokens
+        self.cells = tokens if cells is None else cells
         self.image_s, self.encode_s = image_s, 0.0
         self.notes = notes
         self.image: EncodedImage | None = None
@@ -61,6 +70,12 @@ class Sight:
         """[tokens, dim]; the picture must be encoded."""
         assert self.image is not None, self.key
         return self.image.features
+
+    @property
+    def kept(self) -> NDArray[np.int64] | None:
+        """Which cells its tokens stand for, None for all; the picture must be encoded."""
+        assert self.image is not None, self.key
+        return self.image.kept
 
     @property
     def resized(self) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def weigh(checkpoint: Checkpoint, weights: Weights | None) -> Weighed:
     mapped, own, text, converted = [0] * (len(parts) + 1), 0, 0, False
     towers = len(network.vision_parts)
     for tensor in checkpoint.tensors:
-        size, is_mapped = _held(checkpoint, tensor, weights)
+        size, is_mapped = held(checkpoint, tensor, weights)
         place = part_of.get(owner_of[tensor.ours], len(parts))
         text += size if place >= towers else 0
         if is_mapped:
@@ -60,7 +60,7 @@ def weigh(checkpoint: Checkpoint, weights: Weights | None) -> Weighed:
     return Weighed(own, tuple(mapped[:towers]), tuple(mapped[towers:-1]), mapped[-1], text, converted)
 
 
-def _held(checkpoint: Checkpoint, tensor: Tensor, weights: Weights | None) -> tuple[int, bool]:
+def held(checkpoint: Checkpoint, tensor: Tensor, weights: Weights | None) -> tuple[int, bool]:
     """Bytes of one parameter, and whether they are the file's own pages."""
     stored = checkpoint.kind(tensor)
     if tensor.matrix is None:

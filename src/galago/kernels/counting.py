@@ -21,18 +21,28 @@ from galago.packing import Bits, PackedWeight
 F32 = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Stub:
+    """A weight without numbers, for counting alone: its shape, the bytes it would hold, its arithmetic."""
+
+    shape: tuple[int, ...]
+    nbytes: int
+    is_packed: bool
+
+
 @dataclass
 class Tally:
     """What was asked for so far: multiply-adds by what multiplies them, and bytes of the matrices read.
 
     `int8` are products with packed weights, `f32` those with weights that are computed with as floats. A
-    matrix counts as read once by each product, however many rows it has.
+    matrix counts as read once by each product, however many rows it has. `calls` are those of all kernels.
     """
 
     int8: int = 0
     f32: int = 0
     attention: int = 0
     weight_bytes: int = 0
+    calls: int = 0
 
 
 _TALLY: ContextVar[Tally] = ContextVar("galago.kernels.counting")
@@ -52,9 +62,14 @@ def counting() -> Iterator[Tally]:
 
 def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
     """x [T, K], weight [N, K] -> zeros [T, N]."""
-    rows, columns = weight.shape
     tally = _TALLY.get()
-    if isinstance(weight, PackedWeight):
+    tally.calls += 1
+    return _product(tally, x, weight)
+
+
+def _product(tally: Tally, x: F32, weight: Any) -> F32:
+    rows, columns = weight.shape
+    if isinstance(weight, PackedWeight) or getattr(weight, "is_packed", False):
         tally.int8 += len(x) * rows * columns
     else:
         tally.f32 += len(x) * rows * columns
@@ -62,9 +77,11 @@ def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
     return np.zeros((len(x), rows), np.float32)
 
 
-def linears(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> list[F32]:
+def linears(x: F32, weights: Sequence[Any], _biases: Sequence[Any]) -> list[F32]:
     """x [T, K], weights [N_i, K] -> zeros [T, N_i]."""
-    return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+    tally = _TALLY.get()
+    tally.calls += 1
+    return [_product(tally, x, weight) for weight in weights]
 
 
 def gated(x: F32, weights: Sequence[Any], biases: Sequence[Any]) -> F32:
@@ -79,6 +96,7 @@ def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
 
 def embed(weight: Any, ids: NDArray[np.integer]) -> F32:
     """weight [V, D], ids [T] -> zeros [T, D]; rows are looked up, nothing is multiplied."""
+    _TALLY.get().calls += 1
     return np.zeros((len(ids), weight.shape[1]), np.float32)
 
 
@@ -91,7 +109,9 @@ def attention(q: F32, k: F32, _v: F32, *, causal: bool, bounds: NDArray[np.int32
         pairs = causal_pairs(tokens, len(k))
     else:
         pairs = tokens * len(k)
-    _TALLY.get().attention += 2 * pairs * heads * size
+    tally = _TALLY.get()
+    tally.calls += 1
+    tally.attention += 2 * pairs * heads * size
     return np.zeros(q.shape, np.float32)
 
 
@@ -101,7 +121,8 @@ def causal_pairs(tokens: int, keys: int) -> int:
 
 
 def _same(x: F32, *_: Any) -> F32:
-    """Zeros of the shape of x: what is done to each element is not counted."""
+    """Zeros of the shape of x: what is done to each element is a call and no more."""
+    _TALLY.get().calls += 1
     return np.zeros(x.shape, np.float32)
 
 

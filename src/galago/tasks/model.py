@@ -113,13 +113,13 @@ class Model:
 
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
-    `max_pixels`. All that write text take `max_tokens`, `min_tokens`, `temperature`, `top_k`, `top_p`,
-    `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`, `chat` and `stream`
-    also one of `schema`, `regex` and `choices`. What these four are not told about drawing tokens, the
-    checkpoint's generation_config.json says; the other verbs take the likeliest token unless told otherwise,
-    and tell `on_answer` the answer that their result is made of, with its record, even when it is garbage. An
-    option that a verb does not have raises UsageError, a picture that cannot be read PictureError, a prompt
-    that is too long ContextLengthError.
+    `max_pixels`, and `keep_tokens`. All that write text take `max_tokens`, `min_tokens`, `temperature`,
+    `top_k`, `top_p`, `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`,
+    `chat` and `stream` also one of `schema`, `regex` and `choices`. What these four are not told about
+    drawing tokens, the checkpoint's generation_config.json says; the other verbs take the likeliest token
+    unless told otherwise, and tell `on_answer` the answer that their result is made of, with its record, even
+    when it is garbage. An option that a verb does not have raises UsageError, a picture that cannot be read
+    PictureError, a prompt that is too long ContextLengthError.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -18,6 +18,7 @@ class PictureOptions(TypedDict, total=False):
     min_pixels: int | None
     max_pixels: int | None
     image_tokens: int | Literal["auto"] | None
+    keep_tokens: float | None
 
 
 class TaskOptions(PictureOptions, total=False):

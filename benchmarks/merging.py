@@ -1,0 +1,126 @@
+"""What merging visual tokens costs in truth and saves in time and cache: held-out questions, and one answer.
+
+    .venv/bin/python -m benchmarks.merging nano --questions 100 --record benchmarks/records/merging-nano.json
+
+`--questions 0` leaves the questions out: of a model with random weights only the times mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import galago
+from benchmarks.memory import about
+from benchmarks.workloads import QUESTIONS, draw_picture
+from galago.evals.nano import TASKS, cases
+from galago.evals.suite import judge
+
+SHARES: Final = (1.0, 0.75, 0.5, 0.25)
+BATCH: Final = 25
+
+
+def truth(model: galago.Model, share: float, task: str, count: int) -> dict[str, float]:
+    """The means of a task when so many of the tokens are kept."""
+    asked, given = list(cases(task, count)), list[str]()
+    for first in range(0, count, BATCH):
+        pairs = [(case.pixels, case.question) for case in asked[first : first + BATCH]]
+        given += [answer.text for answer in model.ask_many(pairs, keep_tokens=share)]
+    return dict(judge(task, asked, given, {}).means)
+
+
+def times(model: galago.Model, share: float, *, pixels: int, tokens: int, runs: int) -> dict[str, Any]:
+    """Seconds and bytes of an answer about a picture that is new to the model, medians."""
+    picture = np.asarray(draw_picture(pixels, 0))
+    told = []
+    for _ in range(runs):
+        model.close()
+        told.append(model.ask(picture, QUESTIONS[0], keep_tokens=share, max_tokens=tokens, min_tokens=tokens))
+    stages = ("encode_s", "prefill_s", "first_token_s", "decode_s", "total_s")
+    seconds = {name: statistics.median(getattr(one.timings, name) for one in told) for name in stages}
+    last = told[-1]
+    return {
+        "image_tokens": last.usage.image_tokens,
+        "prompt_tokens": last.usage.prompt_tokens,
+        "kv_bytes": last.memory.kv_bytes,
+        "features_bytes": last.memory.features_bytes,
+        **seconds,
+    }
+
+
+def table(record: dict[str, Any]) -> str:
+    """Both halves as Markdown, a column for each share."""
+    shares = list(record["times"])
+    lines = [_line("", *shares), _line("---", *["---:"] * len(shares))]
+    for task, by_share in record["truth"].items():
+        lines.append(
+            _line(task, *(f"{100 * next(iter(by_share[share].values())):.0f} %" for share in shares))
+        )
+    for name, unit, label in (
+        ("image_tokens", 1, "tokens of the picture"),
+        ("kv_bytes", 1e6, "keys and values, MB"),
+        ("encode_s", 1, "vision and merging, s"),
+        ("prefill_s", 1, "prefill, s"),
+        ("first_token_s", 1, "first token, s"),
+        ("total_s", 1, "answer, s"),
+    ):
+        values = [record["times"][share][name] / unit for share in shares]
+        lines.append(_line(label, *(f"{value:.4g}" for value in values)))
+    return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> int:
+    """The program."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--shares", nargs="+", type=float, default=SHARES)
+    parser.add_argument("--questions", type=int, default=100, help="of each task; 0 asks none")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="TASK")
+    parser.add_argument("--pixels", type=int, default=512)
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--record", type=Path)
+    options = parser.parse_args()
+    model = galago.load(options.model, cache=False, threads=options.threads)
+    model.ask(np.asarray(draw_picture(options.pixels, 1)), QUESTIONS[0], max_tokens=2)  # touches all weights
+    sizes = {"pixels": options.pixels, "tokens": options.tokens, "runs": options.runs}
+    measured = {str(share): times(model, share, **sizes) for share in options.shares}
+    answered: dict[str, Any] = {}
+    for task in options.tasks if options.questions else []:
+        answered[task] = {
+            str(share): truth(model, share, task, options.questions) for share in options.shares
+        }
+        print(task, answered[task], file=sys.stderr, flush=True)
+    command = " ".join(["python -m benchmarks.merging", *_portable(sys.argv[1:])])
+    record = {
+        **about(),
+        "command": command,
+        "questions": options.questions,
+        "picture": [options.pixels, options.pixels],
+        "times": measured,
+        "truth": answered,
+    }
+    print(table(record))
+    if options.record:
+        options.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _portable(words: Sequence[str]) -> list[str]:
+    return [Path(word).name if word.startswith("/") else word for word in words]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
