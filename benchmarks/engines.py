@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -62,14 +63,22 @@ class Engine:
         assert self.binary is not None, self.name
         asked = (str(picture), question)
         if self.driver == "galago":
-            length = ("--max-tokens", str(new_tokens), "--threads", str(threads))
+            length = ("--max-tokens", str(new_tokens), "--min-tokens", str(new_tokens))
+            length += ("--threads", str(threads))
             return [str(self.binary), "ask", *asked, "-m", str(model), *length, "--no-cache", "--json"]
         return [
             str(self.binary),
             *("-m", str(model / "model.gguf"), "--mmproj", str(model / "mmproj.gguf"), "--image", asked[0]),
             *("-p", question, "-n", str(new_tokens), "--temp", "0", "--ignore-eos", "-c", "1024"),
-            *("-t", str(threads), "-tb", str(threads)),
+            *("-t", str(threads), "-tb", str(threads), "-lv", "4"),  # which tells how many were written
         ]
+
+    def tokens_written(self, said: str, complained: str) -> int:
+        """New tokens of the answer that `whole` gave, from its stdout and stderr; 0 where untold."""
+        if self.driver == "galago":
+            return int(json.loads(said)["usage"]["completion_tokens"])
+        runs = re.search(r" eval time =.*/ *(\d+) runs", complained)  # the first token is the prompt's
+        return 1 + int(runs[1]) if runs else 0
 
     def versions(self) -> dict[str, str]:
         """Package -> version in its environment."""

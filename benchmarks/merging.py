@@ -1,8 +1,10 @@
 """What merging visual tokens costs in truth and saves in time and cache: held-out questions, and one answer.
 
-    .venv/bin/python -m benchmarks.merging nano --questions 100 --record benchmarks/records/merging-nano.json
+    .venv/bin/python -m benchmarks.merging nano --questions 100 --runs 0 --record FILE
+    .venv/bin/python -m benchmarks.merging nano --questions 0 --runs 5 --record FILE
 
-`--questions 0` leaves the questions out: of a model with random weights only the times mean something.
+Times want a quiet machine and questions want time, so each may be taken alone: a record that is there keeps its
+other half. Of a model with random weights only the times mean something.
 """
 
 from __future__ import annotations
@@ -25,6 +27,15 @@ from galago.evals.suite import judge
 
 SHARES: Final = (1.0, 0.75, 0.5, 0.25)
 BATCH: Final = 25
+ROWS: Final = (
+    ("image_tokens", 1, "tokens of the picture"),
+    ("kv_bytes", 1e6, "keys and values, MB"),
+    ("encode_s", 1e-3, "vision and merging, ms"),
+    ("prefill_s", 1e-3, "prefill, ms"),
+    ("first_token_s", 1e-3, "first token, ms"),
+    ("total_s", 1e-3, "answer, ms"),
+)
+"""A key of the times, what it is divided by, and what the table calls it."""
 
 
 def truth(model: galago.Model, share: float, task: str, count: int) -> dict[str, float]:
@@ -56,22 +67,16 @@ def times(model: galago.Model, share: float, *, pixels: int, tokens: int, runs: 
 
 
 def table(record: dict[str, Any]) -> str:
-    """Both halves as Markdown, a column for each share."""
-    shares = list(record["times"])
+    """Both halves, as far as they are there, as Markdown: a column for each share."""
+    truths, seconds = record.get("truth", {}).get("tasks", {}), record.get("times", {}).get("shares", {})
+    shares = list(seconds or next(iter(truths.values())))
     lines = [_line("", *shares), _line("---", *["---:"] * len(shares))]
-    for task, by_share in record["truth"].items():
+    for task, by_share in truths.items():
         lines.append(
             _line(task, *(f"{100 * next(iter(by_share[share].values())):.0f} %" for share in shares))
         )
-    for name, unit, label in (
-        ("image_tokens", 1, "tokens of the picture"),
-        ("kv_bytes", 1e6, "keys and values, MB"),
-        ("encode_s", 1, "vision and merging, s"),
-        ("prefill_s", 1, "prefill, s"),
-        ("first_token_s", 1, "first token, s"),
-        ("total_s", 1, "answer, s"),
-    ):
-        values = [record["times"][share][name] / unit for share in shares]
+    for name, unit, label in ROWS if seconds else ():
+        values = [seconds[share][name] / unit for share in shares]
         lines.append(_line(label, *(f"{value:.4g}" for value in values)))
     return "\n".join(lines)
 
@@ -85,33 +90,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES)
-    parser.add_argument("--questions", type=int, default=100, help="of each task; 0 asks none")
+    parser.add_argument("--questions", type=int, default=100, help="of each task; 0 for none")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="TASK")
     parser.add_argument("--pixels", type=int, default=512)
     parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5, help="answers that are timed; 0 for none")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     model = galago.load(options.model, cache=False, threads=options.threads)
-    model.ask(np.asarray(draw_picture(options.pixels, 1)), QUESTIONS[0], max_tokens=2)  # touches all weights
-    sizes = {"pixels": options.pixels, "tokens": options.tokens, "runs": options.runs}
-    measured = {str(share): times(model, share, **sizes) for share in options.shares}
-    answered: dict[str, Any] = {}
-    for task in options.tasks if options.questions else []:
-        answered[task] = {
-            str(share): truth(model, share, task, options.questions) for share in options.shares
-        }
-        print(task, answered[task], file=sys.stderr, flush=True)
     command = " ".join(["python -m benchmarks.merging", *_portable(sys.argv[1:])])
-    record = {
-        **about(),
-        "command": command,
-        "questions": options.questions,
-        "picture": [options.pixels, options.pixels],
-        "times": measured,
-        "truth": answered,
-    }
+    facts = {**about(), "command": command}
+    record = json.loads(options.record.read_text()) if options.record and options.record.exists() else {}
+    if options.runs:
+        model.ask(
+            np.asarray(draw_picture(options.pixels, 1)), QUESTIONS[0], max_tokens=2
+        )  # touches all weights
+        sizes = {"pixels": options.pixels, "tokens": options.tokens, "runs": options.runs}
+        measured = {str(share): times(model, share, **sizes) for share in options.shares}
+        record["times"] = {**facts, **sizes, "shares": measured}
+    if options.questions:
+        answered: dict[str, Any] = {}
+        for task in options.tasks:
+            means = {str(share): truth(model, share, task, options.questions) for share in options.shares}
+            answered[task] = means
+            print(task, means, file=sys.stderr, flush=True)
+        record["truth"] = {**facts, "questions": options.questions, "tasks": answered}
     print(table(record))
     if options.record:
         options.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -19,12 +19,13 @@ class ProcessFailedError(Exception):
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process took and said. `others_share` (0 to 1) of the machine's time went to other processes."""
+    """What a process took and said; `others_share` (0 to 1) of the machine's time went to other processes."""
 
     seconds: float
     peak_bytes: int
     others_share: float
     said: str
+    complained: str
 
 
 def whole_process(command: list[str], job: Callable[[], str] | None = None) -> Finished:
@@ -44,11 +45,16 @@ def whole_process(command: list[str], job: Callable[[], str] | None = None) -> F
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
         )
-        if job is not None:
-            assert process.stdin is not None
-            process.stdin.write(job())
-            process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            if job is not None:
+                assert process.stdin is not None
+                process.stdin.write(job())
+                process.stdin.close()
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # an interrupt leaves no engine behind that would disturb what is measured next
+            process.kill()
+            process.communicate()
+            raise
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
@@ -58,7 +64,8 @@ def whole_process(command: list[str], job: Callable[[], str] | None = None) -> F
         others_s = busy_seconds() - busy_before - usage.ru_utime - usage.ru_stime
         share = others_s / (seconds * (os.cpu_count() or 1))
         # Ticks are coarse: of a short process the share may come out below 0 or above 1.
-        return Finished(seconds, usage.ru_maxrss * 1024, min(1.0, max(0.0, share)), said.read())
+        share = min(1.0, max(0.0, share))
+        return Finished(seconds, usage.ru_maxrss * 1024, share, said.read(), complained.read())
 
 
 def busy_seconds(stat: Path = Path("/proc/stat")) -> float:

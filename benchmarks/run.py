@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -77,7 +78,11 @@ class Comparison:
         model = engine.model(load.name, self.models)
         common.remember_files(model)
         command = engine.whole(model, self.pictures[0], QUESTIONS[0], load.new_tokens, load.threads)
-        return _of_the_whole(whole_process(command)), " ".join(command)
+        done = whole_process(command)
+        written = engine.tokens_written(done.said, done.complained)
+        if written != load.new_tokens:
+            raise ProcessFailedError(f"{written} new tokens where {load.new_tokens} were asked for")
+        return _of_the_whole(done), " ".join(command)
 
     def _driver(self, engine: Engine, part: str) -> tuple[dict[str, float], str]:
         model = engine.model(self.workload.name, self.models)
@@ -159,6 +164,7 @@ def version(engine: Engine) -> str:
 def main() -> int:
     """The program."""
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a process under way is ended too
     workload = WORKLOADS[options.workload]
     every = engines()
     wanted = options.engines.split(",") if options.engines else list(every)

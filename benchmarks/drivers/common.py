@@ -5,16 +5,21 @@ Only the standard library is imported here. Times are wall seconds; a key says w
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 Values = dict[str, float]
+PR_SET_PDEATHSIG = 1
+"""Of sys/prctl.h."""
 PROCESS = "process"
 COLD = "cold"
 ANSWERS = "answers"
@@ -36,27 +41,43 @@ class Job:
     options: dict[str, Any]
 
 
-class Driver(Protocol):
-    """One engine, loaded. Each answer is greedy and has exactly `job.new_tokens` tokens."""
+class Driver(ABC):
+    """One engine, loaded. Each answer is greedy and has exactly `job.new_tokens` tokens.
+
+    What stands here is what an engine does that takes one prompt at a time, does not count its work, and
+    starts nothing.
+    """
 
     pid: int
     """The process whose memory counts."""
 
+    def __init__(self, job: Job) -> None:
+        self.pid = os.getpid()
+        self.job = job
+
+    @abstractmethod
     def ask(self, picture: str, question: str) -> Values:
         """Answer; of `vision_s`, `prefill_s`, `first_token_s`, `decode_tokens_per_s`, what can be told."""
-        ...
 
     def ask_many(self, pairs: list[tuple[str, str]]) -> None:
         """Answer all pairs in the engine's best way."""
-        ...
+        for picture, question in pairs:
+            self.ask(picture, question)
 
-    def work(self, picture: str) -> Values:
+    def work(self, _picture: str) -> Values:
         """What an answer about the picture takes in operations and bytes, where that can be counted."""
-        ...
+        return {}
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most start nothing that must be ended
         """End what was started."""
-        ...
+
+
+def end_with_parent() -> None:
+    """Have the system kill this process when its parent ends, however that ends; nothing where it cannot."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError, TypeError):  # not Linux
+        return
 
 
 def run(load: Callable[[Job], Driver]) -> None:

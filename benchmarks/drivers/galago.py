@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
-
 import galago
-from benchmarks.drivers.common import Job, Values, check_count, run
+from benchmarks.drivers.common import Driver, Job, Values, check_count, run
 from galago.bench.work import count
 from galago.media import read_picture
 
 
-class Galago:
+class Galago(Driver):
     """A loaded model."""
 
     def __init__(self, job: Job) -> None:
-        self.pid = os.getpid()
-        self._job = job
+        super().__init__(job)
         self._prompt_tokens = 0
         self._model = galago.load(job.model, threads=job.threads, cache=False, **job.options)
 
     def ask(self, picture: str, question: str) -> Values:
         """Answer; the stages are those of the answer's own record."""
-        job = self._job
+        job = self.job
         answer = self._model.ask(picture, question, max_tokens=job.new_tokens, min_tokens=job.new_tokens)
         check_count(answer.usage.completion_tokens, job)
         self._prompt_tokens = answer.usage.prompt_tokens
@@ -41,9 +38,9 @@ class Galago:
 
     def ask_many(self, pairs: list[tuple[str, str]]) -> None:
         """All of them together."""
-        most = self._job.new_tokens
+        most = self.job.new_tokens
         for answer in self._model.ask_many(pairs, max_tokens=most, min_tokens=most):
-            check_count(answer.usage.completion_tokens, self._job)
+            check_count(answer.usage.completion_tokens, self.job)
 
     def work(self, picture: str) -> Values:
         """Counted on the loaded weights; a multiplication and an addition are two operations."""
@@ -54,7 +51,7 @@ class Galago:
             loaded.processor,
             visual,
             prompt_tokens=self._prompt_tokens,
-            new_tokens=self._job.new_tokens,
+            new_tokens=self.job.new_tokens,
             kv_bytes_per_token=model.info()["kv_bytes_per_token"],
         )
         return {

@@ -14,17 +14,21 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from benchmarks.drivers.common import Job, Values, check_count, run
+from benchmarks.drivers.common import Driver, Job, Values, check_count, end_with_parent, run
 
 STAMP = re.compile(r"(\d+)\.(\d+)\.(\d+)\.(\d+) ")
 """Minutes, seconds, milliseconds, microseconds at the start of a line of the server's log."""
 
 
-class LlamaServer:
-    """A running server; `model` is a folder with model.gguf and mmproj.gguf."""
+class LlamaServer(Driver):
+    """A running server; `model` is a folder with model.gguf and mmproj.gguf.
+
+    Many are asked one after the other, which lets the server keep a picture: its slots would each encode it
+    again.
+    """
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        super().__init__(job)
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self._port = found.getsockname()[1]
@@ -36,7 +40,12 @@ class LlamaServer:
             *("--cache-ram", "0", "--port", str(self._port), "-lv", "4"),
         ]
         self._log = tempfile.NamedTemporaryFile("w+b", suffix=".log")  # noqa: SIM115 - closed in `close`
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(
+            command,
+            stdout=self._log,
+            stderr=self._log,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - no threads here
+        )
         self.pid = self._process.pid
         while not self._healthy():
             if self._process.poll() is not None:
@@ -48,13 +57,13 @@ class LlamaServer:
         heard = Path(self._log.name).stat().st_size
         url = "data:image/png;base64," + base64.b64encode(Path(picture).read_bytes()).decode()
         parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": question}]
-        most = self._job.new_tokens
+        most = self.job.new_tokens
         answer = self._post(
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": parts}], "max_tokens": most, "temperature": 0}
             | {"ignore_eos": True, "cache_prompt": True, "id_slot": 0},
         )
-        check_count(answer["usage"]["completion_tokens"], self._job)
+        check_count(answer["usage"]["completion_tokens"], self.job)
         with Path(self._log.name).open("rb") as log:
             log.seek(heard)
             vision = vision_seconds(log.read().decode(errors="replace"))
@@ -66,16 +75,6 @@ class LlamaServer:
             "decode_tokens_per_s": answer["timings"]["predicted_per_second"],
             "prompt_tokens": answer["usage"]["prompt_tokens"],
         }
-
-    def ask_many(self, pairs: list[tuple[str, str]]) -> None:
-        """One after the other, which lets the server keep a picture; its slots would each encode it again."""
-        for picture, question in pairs:
-            self.ask(picture, question)
-
-    def work(self, picture: str) -> Values:
-        """It does not count."""
-        del picture
-        return {}
 
     def close(self) -> None:
         """End the server."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import openvino
 import openvino_genai
 from PIL import Image
 
-from benchmarks.drivers.common import Job, Values, check_count, run
+from benchmarks.drivers.common import Driver, Job, Values, check_count, run
 
 
-class OpenVINO:
+class OpenVINO(Driver):
     """A compiled pipeline."""
 
     def __init__(self, job: Job) -> None:
-        self.pid = os.getpid()
-        self._job = job
+        super().__init__(job)
         options = {"INFERENCE_NUM_THREADS": job.threads, **job.options}
         self._pipeline = openvino_genai.VLMPipeline(job.model, "CPU", **options)
         self._config = openvino_genai.GenerationConfig()
@@ -31,7 +28,7 @@ class OpenVINO:
             pixels = openvino.Tensor(np.array(opened.convert("RGB"))[None])
         result = self._pipeline.generate(question, images=[pixels], generation_config=self._config)
         metrics = result.perf_metrics
-        check_count(metrics.get_num_generated_tokens(), self._job)
+        check_count(metrics.get_num_generated_tokens(), self.job)
         first, vision = metrics.get_ttft().mean / 1e3, metrics.get_prepare_embeddings_duration().mean / 1e3
         return {
             "vision_s": vision,
@@ -40,19 +37,6 @@ class OpenVINO:
             "decode_tokens_per_s": 1e3 / metrics.get_tpot().mean,
             "prompt_tokens": metrics.get_num_input_tokens(),
         }
-
-    def ask_many(self, pairs: list[tuple[str, str]]) -> None:
-        """One after the other: the pipeline takes one prompt at a time."""
-        for picture, question in pairs:
-            self.ask(picture, question)
-
-    def work(self, picture: str) -> Values:
-        """It does not count."""
-        del picture
-        return {}
-
-    def close(self) -> None:
-        """Nothing was started."""
 
 
 if __name__ == "__main__":

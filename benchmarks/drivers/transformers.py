@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import torch
 import transformers
 from PIL import Image
 
-from benchmarks.drivers.common import Job, Values, check_count, run
+from benchmarks.drivers.common import Driver, Job, Values, check_count, run
 
 
 class Stamps(transformers.LogitsProcessor):
@@ -25,12 +24,11 @@ class Stamps(transformers.LogitsProcessor):
         return scores
 
 
-class Transformers:
+class Transformers(Driver):
     """A loaded model with its processor."""
 
     def __init__(self, job: Job) -> None:
-        self.pid = os.getpid()
-        self._job = job
+        super().__init__(job)
         torch.set_num_threads(job.threads)
         transformers.logging.set_verbosity_error()
         dtype = getattr(torch, job.options.get("dtype", "bfloat16"))
@@ -45,7 +43,7 @@ class Transformers:
 
     def ask(self, picture: str, question: str) -> Values:
         """Answer; the stages are between the tower's hooks and the logits."""
-        began, stamps, job = time.perf_counter(), Stamps(), self._job
+        began, stamps, job = time.perf_counter(), Stamps(), self.job
         self._seen.clear()
         parts = [{"type": "image"}, {"type": "text", "text": question}]
         text = self._tokenizer.apply_chat_template(
@@ -76,19 +74,6 @@ class Transformers:
             "decode_tokens_per_s": (job.new_tokens - 1) / (stamps.times[-1] - stamps.times[0]),
             "prompt_tokens": prompt,
         }
-
-    def ask_many(self, pairs: list[tuple[str, str]]) -> None:
-        """One after the other."""
-        for picture, question in pairs:
-            self.ask(picture, question)
-
-    def work(self, picture: str) -> Values:
-        """It does not count."""
-        del picture
-        return {}
-
-    def close(self) -> None:
-        """Nothing was started."""
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
 from benchmarks.checkpoints import named_config, random_bits, shards, special_base, to_bits, write_checkpoint
-from benchmarks.drivers.common import Job, forget_files, measure, remember_files
+from benchmarks.drivers.common import Driver, Job, forget_files, measure, remember_files
 from benchmarks.drivers.llamacpp import vision_seconds
-from benchmarks.engines import engines
+from benchmarks.engines import ROOT, engines
 from benchmarks.process import ProcessFailedError, busy_seconds, whole_process
 from benchmarks.record import Record, Sample, Spread
 from benchmarks.run import turns
@@ -236,12 +239,11 @@ def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
     assert "vision 75%, decode 50%" in markdown(held, "w1")
 
 
-class Told:
+class Told(Driver):
     """An engine that only notes what it is asked."""
 
-    pid = 0
-
     def __init__(self):
+        super().__init__(job("answers"))
         self.asked = []
 
     def ask(self, picture, question):
@@ -250,9 +252,6 @@ class Told:
 
     def ask_many(self, pairs):
         self.asked.append(pairs)
-
-    def close(self):
-        pass
 
 
 def job(part):
@@ -314,3 +313,56 @@ def test_galago_needs_nothing_installed_and_says_what_is_missing(tmp_path):
     assert ours.missing("w1", tmp_path) == f"{tmp_path / 'w1-q4'} is missing: benchmarks/prepare w1"
     (tmp_path / "w1-q4").mkdir()
     assert ours.missing("w1", tmp_path) is None
+
+
+class OneByOne(Driver):
+    def ask(self, picture, question):
+        self.asked = [*getattr(self, "asked", []), (picture, question)]
+        return {}
+
+
+def test_an_engine_that_takes_one_prompt_at_a_time_is_asked_one_after_the_other():
+    engine = OneByOne(job("eight-questions"))
+    measure(engine, job("eight-questions"))
+    assert engine.asked == [("0", "a"), *(("1", question) for question in "abcdefgh")]
+    assert engine.work("1") == {}
+    engine.close()
+
+
+def test_a_whole_answer_is_counted_in_what_the_engine_tells():
+    every = engines()
+    told = '{"usage": {"completion_tokens": 31}}'
+    assert every["galago"].tokens_written(told, "") == 31
+    log = (
+        "prompt eval time = 40.92 ms / 75 tokens\n        eval time =    2215.83 ms /    31 runs   (71 ms)\n"
+    )
+    assert every["llama.cpp"].tokens_written("", log) == 32
+    assert every["llama.cpp"].tokens_written("", "nothing of it") == 0
+
+
+def test_an_interrupt_leaves_no_process_behind(tmp_path):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    mark = tmp_path / "pid"
+    code = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    with pytest.raises(KeyboardInterrupt):
+        whole_process([sys.executable, "-c", code], interrupted)
+    pid = mark.read_text() if mark.exists() else None
+    assert pid is None or not Path(f"/proc/{pid}").exists()
+
+
+def test_who_asks_to_end_with_its_parent_does(tmp_path):
+    code = (
+        "import subprocess, os;"
+        "from benchmarks.drivers.common import end_with_parent;"
+        "child = subprocess.Popen(['sleep', '60'], preexec_fn=end_with_parent);"
+        "print(child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    status = Path(f"/proc/{int(done.stdout)}/status")
+    for _ in range(100):
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return
+        time.sleep(0.02)
+    pytest.fail("it still runs")

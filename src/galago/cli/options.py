@@ -118,6 +118,7 @@ class SamplingSettings:
     """How the words of an answer are chosen."""
 
     max_tokens: int | None = option("Length at which an answer is cut.", metavar="N")
+    min_tokens: int | None = option("Length before which an answer does not end.", metavar="N")
     temperature: float | None = option(
         "0 always takes the likeliest token; by default what the model's generation_config.json says.",
         metavar="T",
