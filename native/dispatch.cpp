@@ -4,6 +4,10 @@
 
 #if defined(GALAGO_X86)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(GALAGO_ARM) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -16,6 +20,7 @@ namespace {
 struct X86 {
     bool avx2 = false;
     bool avx512_vnni = false;
+    bool amx = false;
 
     X86() {
         unsigned a = 0, b = 0, c = 0, d = 0;
@@ -29,6 +34,9 @@ struct X86 {
         avx2 = (saved & avx_state) == avx_state && bit(b, 5) && fma && f16c;
         const bool f = bit(b, 16), dq = bit(b, 17), bw = bit(b, 30), vl = bit(b, 31), vnni = bit(c, 11);
         avx512_vnni = avx2 && (saved & avx512_state) == avx512_state && f && dq && bw && vl && vnni;
+        constexpr uint64_t amx_state = 0x60000;  // tiles and their shapes
+        const bool int8 = bit(d, 25), tiles = bit(d, 24);
+        amx = avx512_vnni && (saved & amx_state) == amx_state && int8 && tiles && tiles_permitted();
     }
 
     static bool bit(unsigned word, int place) { return (word >> place & 1) != 0; }
@@ -38,6 +46,16 @@ struct X86 {
         uint32_t low = 0, high = 0;
         asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
         return uint64_t{high} << 32 | low;
+    }
+
+    // Linux gives a process the 8 KB of tiles in every saved state of a thread only when it asks.
+    static bool tiles_permitted() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+        constexpr int request_permission = 0x1023, tile_data = 18;
+        return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+        return false;
+#endif
     }
 };
 
@@ -79,6 +97,9 @@ struct Tables {
         const X86 cpu;
         if (cpu.avx2) add(avx2::fill);
         if (cpu.avx512_vnni) add(avx512_vnni::fill);
+#if defined(GALAGO_AMX)
+        if (cpu.amx) add(amx::fill);
+#endif
 #elif defined(GALAGO_ARM)
         const Arm cpu;
         add(neon::fill);

@@ -54,7 +54,8 @@ Status dense(
 int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile) {
     constexpr int64_t cache = 1 << 20;
     const int64_t fit = std::max(cache / std::max<int64_t>(cols, 1) / tile, int64_t{4}) * tile;
-    return ceil_div(tokens, std::max(ceil_div(tokens, fit), int64_t{1}));
+    if (tokens <= fit) return tokens;
+    return ceil_div(ceil_div(tokens, ceil_div(tokens, fit)), tile) * tile;
 }
 
 // Rounds x in chunks of tokens, and calls multiply(rounded, start) for each.
@@ -66,7 +67,8 @@ Status in_chunks(
     const Kernels& k = place.kernels;
     const int64_t cols = w.padded_cols(), groups = w.groups();
     const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile);
-    const int64_t code_bytes = ceil_div(chunk * cols, alignment) * static_cast<int64_t>(alignment);
+    const int64_t padded = ceil_div(chunk, k.packed_tile) * k.packed_tile;
+    const int64_t code_bytes = ceil_div(padded * cols, alignment) * static_cast<int64_t>(alignment);
     const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));
     auto* memory =
         static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
@@ -74,10 +76,11 @@ Status in_chunks(
 
     for (int64_t start = 0; start < tokens; start += chunk) {
         const int64_t count = std::min(chunk, tokens - start);
-        const int64_t tile = ceil_div(count, ceil_div(count, k.packed_tile));
+        const Layout layout = k.packed_layout(count, w.group);
+        const int64_t tile = layout.tile;
         const Activations rounded{
             memory, reinterpret_cast<float*>(memory + code_bytes),
-            reinterpret_cast<int32_t*>(memory + code_bytes + float_bytes), count, tile
+            reinterpret_cast<int32_t*>(memory + code_bytes + float_bytes), count, layout
         };
         const Quantise quantise{{x[start], x.stride}, w.cols, w.group, rounded};
         share(place, pass_cost(count * cols), ceil_div(count, tile), [&](Span tiles) {
@@ -144,7 +147,7 @@ Status gated(
     const auto multiply = [&](const Activations& rounded, int64_t start) {
         PackedProduct halves[] = {product_of(gate, rounded, start), product_of(up, rounded, start)};
         const Rows<float> y = halves[0].y;
-        const int64_t step = rounded.tokens <= k.packed_tile ? w.panels() : at_once;
+        const int64_t step = rounded.tokens <= rounded.layout.tile ? w.panels() : at_once;
         share(place, 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols()), w.panels(), [&](Span part) {
             const int64_t wide = std::min(step, part.end - part.begin) * panel_rows;
             const auto bytes = static_cast<size_t>(ceil_div(k.packed_scratch(halves[0]), 64) * 64);

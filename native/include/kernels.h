@@ -52,15 +52,22 @@ struct PackedMatrix {
     int64_t panel_bytes() const { return padded_cols() * panel_rows * bits / 8; }
 };
 
-// Activations rounded to int8. Tokens lie in tiles of `tile` (the last may have fewer), so that a tile is one
-// stream: tile k starts at codes + k * tile * padded_cols and holds [padded_cols / 4][its tokens][4]. scales
-// and balances are [groups][tokens]; a balance is -128 times the sum of the integers of the group, which is
-// what a sum over bytes of value + 128 has to start from.
+// How activations lie: `tile` tokens together, `piece` consecutive columns of each.
+struct Layout {
+    int64_t tile, piece;
+};
+
+// Activations rounded to int8. Tokens lie in tiles (the last may have fewer), so that a tile is one stream:
+// tile k starts at codes + k * tile * padded_cols. With pieces of 4 columns it holds [padded_cols / 4][its
+// tokens][4]; with longer ones [padded_cols / piece][tile][piece], and where there is no token any bytes.
+// scales and balances are [groups][tokens]; a balance is -128 times the sum of the integers of the group,
+// which is what a sum over bytes of value + 128 has to start from.
 struct Activations {
     int8_t* codes;
     float* scales;
     int32_t* balances;
-    int64_t tokens, tile;
+    int64_t tokens;
+    Layout layout;
 };
 
 struct Quantise {
@@ -145,9 +152,10 @@ struct Kernels {
     void (*linear_f32)(const DenseProduct<float>&, Span rows, float* scratch);
     void (*linear_bf16)(const DenseProduct<uint16_t>&, Span rows, float* scratch);
 
-    // The most tokens in a tile of activations; `quantise` is given whole tiles, scratch holds padded_cols
-    // bytes.
+    // How so many tokens lie for products with weights in such groups, in tiles of at most `packed_tile`;
+    // `quantise` is given whole tiles, scratch holds padded_cols bytes.
     int64_t packed_tile;
+    Layout (*packed_layout)(int64_t tokens, int64_t group);
     void (*quantise)(const Quantise&, Span tokens, int8_t* scratch);
     // Scratch, aligned, holds `packed_scratch` bytes.
     int64_t (*packed_scratch)(const PackedProduct&);
@@ -192,6 +200,9 @@ namespace avx2 {
 void fill(Kernels&);
 }
 namespace avx512_vnni {
+void fill(Kernels&);
+}
+namespace amx {
 void fill(Kernels&);
 }
 namespace neon {

@@ -39,6 +39,8 @@ void linear(const DenseProduct<W>& p, Span rows, float*) {
 
 constexpr int64_t tile = 1;
 
+Layout packed_layout(int64_t, int64_t) { return {tile, 4}; }
+
 void quantise(const Quantise& p, Span tokens, int8_t*) {
     const int64_t groups = (p.cols + p.group - 1) / p.group;
     for (int64_t t = tokens.begin; t < tokens.end; ++t) {
@@ -315,6 +317,7 @@ void fill(Kernels& k) {
     k.linear_f32 = linear<float>;
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = tile;
+    k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;

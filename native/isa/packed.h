@@ -43,14 +43,20 @@ inline void quantise_row(
     }
 }
 
+// Tiles of about equal size.
+inline Layout packed_layout(int64_t tokens, int64_t) {
+    const int64_t tiles = (tokens + packed_tokens - 1) / packed_tokens;
+    return {tiles == 0 ? 1 : (tokens + tiles - 1) / tiles, 4};
+}
+
 // `tokens` begins at a tile; each row goes through `scratch` to its place between the other tokens of its
 // tile.
 inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
     const Activations& out = p.out;
-    const int64_t cols = (p.cols + p.group - 1) / p.group * p.group;
+    const int64_t most = out.layout.tile, cols = (p.cols + p.group - 1) / p.group * p.group;
     for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-        const int64_t start = t / out.tile * out.tile;
-        const int64_t beside = out.tokens - start < out.tile ? out.tokens - start : out.tile;
+        const int64_t start = t / most * most;
+        const int64_t beside = out.tokens - start < most ? out.tokens - start : most;
         int8_t* tile = out.codes + start * cols;
         int8_t* row = beside == 1 ? tile : scratch;
         quantise_row(p.x[t], p.cols, p.group, row, out.scales + t, out.balances + t, out.tokens);
@@ -69,7 +75,7 @@ constexpr int64_t packed_few = 8;
 
 // Whether nibbles are multiplied as they are: making bytes of them takes longer than so few products.
 inline bool keeps_nibbles(const PackedProduct& p) {
-    return p.weight.bits == 4 && p.x.tokens <= nibble_tokens && p.x.tokens <= p.x.tile;
+    return p.weight.bits == 4 && p.x.tokens <= nibble_tokens && p.x.tokens <= p.x.layout.tile;
 }
 
 // What a part of a product works on: bytes of value + 128 of some panels, or nibbles, and the sums of all
@@ -231,7 +237,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
     const PackedProduct& p = work.p;
     const PackedMatrix& w = p.weight;
     const int64_t groups = w.groups(), block = columns_at_once(p) / w.group;
-    const int64_t tiles = (p.x.tokens + p.x.tile - 1) / p.x.tile;
+    const int64_t tiles = (p.x.tokens + p.x.layout.tile - 1) / p.x.layout.tile;
     for (int64_t g = 0; g < groups; g += block) {
         const Span part{g, g + block < groups ? g + block : groups};
         const int64_t first = part.begin * w.group, cols = (part.end - part.begin) * w.group;
@@ -247,8 +253,8 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
             work.codes[i] = to;
         }
         for (int64_t tile = 0; tile < tiles; ++tile) {
-            const int64_t start = tile * p.x.tile, left = p.x.tokens - start;
-            const Span tokens{start, left < p.x.tile ? p.x.tokens : start + p.x.tile};
+            const int64_t start = tile * p.x.layout.tile, left = p.x.tokens - start;
+            const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
             for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
                 for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);

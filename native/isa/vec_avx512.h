@@ -191,8 +191,9 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
     }
 }
 
-// Nibbles of 32 columns times `count` -> bytes of value + 128: multiplier * nibble + (128 - multiplier *
+// Nibbles of 32 columns times `count` -> bytes of value + `more`: multiplier * nibble + (more - multiplier *
 // zero). A product is at most 240, so one 16-bit multiplication serves two bytes.
+template <int more = 128>
 inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, uint8_t* to) {
     const __m512i low = _mm512_set1_epi8(15);
     const __m512i first_bytes = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
@@ -201,7 +202,7 @@ inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, ui
         const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
         const __m512i zero = _mm512_and_si512(step, low);
         const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), _mm512_set1_epi32(1));
-        const __m512i base = _mm512_sub_epi32(_mm512_set1_epi32(128), _mm512_mullo_epi16(by, zero));
+        const __m512i base = _mm512_sub_epi32(_mm512_set1_epi32(more), _mm512_mullo_epi16(by, zero));
         const __m512i bases = _mm512_shuffle_epi8(base, first_bytes);
         const __m512i factors = _mm512_shuffle_epi8(by, first_pairs);
         for (int j = 0; j < 4; ++j) {

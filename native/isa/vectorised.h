@@ -23,6 +23,7 @@ inline void fill_vectorised(Kernels& k) {
     k.linear_f32 = linear<float>;
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = packed_tokens;
+    k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
     k.linear_packed = linear_packed;

@@ -114,7 +114,7 @@ void packed_products(const Machines& m) {
                 w.scales = scales.data();
                 if (bits == 4) w.steps = steps.data();
                 if (rows == 37) w.offsets = offsets.data();
-                for (const int64_t tokens : {0, 1, 2, 13, 40}) {
+                for (const int64_t tokens : {0, 1, 2, 13, 40, 70}) {
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
                         const ops::Target target{w, tokens % 2 == 0 ? bias.data() : nullptr, y};

@@ -10,7 +10,7 @@ from galago.errors import WeightError
 
 pytestmark = pytest.mark.usefixtures("isa")
 
-TOKENS = [0, 1, 3, 9, 17]
+TOKENS = [0, 1, 3, 9, 17, 70]
 SHAPES = [(1, 1), (5, 31), (16, 64), (19, 100), (50, 300)]  # rows, columns
 
 
@@ -127,6 +127,19 @@ def test_a_gated_product_is_silu_of_one_times_the_other(random, kind, tokens):
     got = kernels.gated(x, held, biases)
     want = kernels.silu_mul(*(kernels.linear(x, w, b) for w, b in zip(held, biases, strict=True)))
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("group", [32, 64, 96, 128, 256])
+@pytest.mark.parametrize("offsets", [False, True])
+def test_the_number_of_tokens_changes_no_bit(random, bits, group, offsets):
+    weight, x = packing.pack(random(83, 1100), bits, group), random(75, 1100)
+    if offsets:
+        weight = replace(weight, offsets=random(*weight.scales.shape).astype(np.float16))
+    bias = random(83)
+    whole = kernels.linear(x, weight, bias)
+    for count in (1, 5, 9, 16, 31, 48, 64):
+        np.testing.assert_array_equal(kernels.linear(x[:count], weight, bias), whole[:count])
 
 
 @pytest.mark.parametrize("kind", ["f32", "q8"])
