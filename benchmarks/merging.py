@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.merging nano --questions 100 --runs 0 --record FILE
     .venv/bin/python -m benchmarks.merging nano --questions 0 --runs 5 --record FILE
 
-Times want a quiet machine and questions want time, so each may be taken alone: a record that is there keeps its
-other half. Of a model with random weights only the times mean something.
+Times want a quiet machine and questions want time, so each may be taken alone: a record that is there keeps
+its other half. Of a model with random weights only the times mean something.
 """
 
 from __future__ import annotations
@@ -47,22 +47,28 @@ def truth(model: galago.Model, share: float, task: str, count: int) -> dict[str,
     return dict(judge(task, asked, given, {}).means)
 
 
-def times(model: galago.Model, share: float, *, pixels: int, tokens: int, runs: int) -> dict[str, Any]:
-    """Seconds and bytes of an answer about a picture that is new to the model, medians."""
+def times(
+    model: galago.Model, shares: Sequence[float], *, pixels: int, tokens: int, runs: int
+) -> dict[str, Any]:
+    """Seconds and bytes of an answer about a picture that is new to the model, shares in turn: medians."""
     picture = np.asarray(draw_picture(pixels, 0))
-    told = []
-    for _ in range(runs):
+    told: dict[float, list[galago.Answer]] = {share: [] for share in shares}
+    for share in [*shares] * runs:
         model.close()
-        told.append(model.ask(picture, QUESTIONS[0], keep_tokens=share, max_tokens=tokens, min_tokens=tokens))
+        asked = {"keep_tokens": share, "max_tokens": tokens, "min_tokens": tokens}
+        told[share].append(model.ask(picture, QUESTIONS[0], **asked))
+    return {str(share): _medians(answers) for share, answers in told.items()}
+
+
+def _medians(answers: Sequence[galago.Answer]) -> dict[str, float]:
     stages = ("encode_s", "prefill_s", "first_token_s", "decode_s", "total_s")
-    seconds = {name: statistics.median(getattr(one.timings, name) for one in told) for name in stages}
-    last = told[-1]
+    last = answers[-1]
     return {
         "image_tokens": last.usage.image_tokens,
         "prompt_tokens": last.usage.prompt_tokens,
         "kv_bytes": last.memory.kv_bytes,
         "features_bytes": last.memory.features_bytes,
-        **seconds,
+        **{name: statistics.median(getattr(one.timings, name) for one in answers) for name in stages},
     }
 
 
@@ -107,8 +113,7 @@ def main() -> int:
             np.asarray(draw_picture(options.pixels, 1)), QUESTIONS[0], max_tokens=2
         )  # touches all weights
         sizes = {"pixels": options.pixels, "tokens": options.tokens, "runs": options.runs}
-        measured = {str(share): times(model, share, **sizes) for share in options.shares}
-        record["times"] = {**facts, **sizes, "shares": measured}
+        record["times"] = {**facts, **sizes, "shares": times(model, options.shares, **sizes)}
     if options.questions:
         answered: dict[str, Any] = {}
         for task in options.tasks:

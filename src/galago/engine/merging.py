@@ -47,10 +47,10 @@ def _round(features: Features, weights: Features, surplus: int) -> tuple[Feature
     alike, nearest = _most_alike(features[sources], features[targets])
     going = np.argsort(-alike, kind="stable")[:surplus]
     into = targets[nearest[going]]
-    sums = features * weights[:, None]
-    np.add.at(sums, into, sums[sources[going]])
-    heavier = weights.copy()
-    np.add.at(heavier, into, weights[sources[going]])
+    sums, heavier = features * weights[:, None], weights.copy()
+    for source, target in zip(sources[going].tolist(), into.tolist(), strict=True):
+        sums[target] += sums[source]
+        heavier[target] += heavier[source]
     staying = np.delete(np.arange(len(features)), sources[going])
     merged = features.copy()  # what took in nothing stays bit by bit
     merged[into] = sums[into] / heavier[into, None]
