@@ -21,6 +21,40 @@ void share(const Place& place, double cost, int64_t count, const F& piece) {
     place.pool.run(parts, [&](int64_t i) { piece(Span{count * i / parts, count * (i + 1) / parts}); });
 }
 
+// Panels of a product in spans that shrink, down to a few panels: who is done first waits for little, and yet
+// most panels are read in long pieces. A round of spans has one for each thread.
+class Shrinking {
+public:
+    Shrinking(int64_t panels, int64_t threads) : panels_(panels), threads_(threads) {
+        while (at(count_) < panels_) ++count_;
+    }
+    int64_t count() const { return count_; }
+    Span operator[](int64_t i) const { return {at(i), at(i + 1)}; }
+
+private:
+    int64_t each(int64_t left) const {
+        constexpr int64_t least = 4;
+        return ceil_div(std::max(left / (parts_per_thread * threads_), int64_t{1}), least) * least;
+    }
+    int64_t at(int64_t i) const {
+        int64_t begin = 0, left = panels_;
+        for (; i > threads_; i -= threads_, left = panels_ - begin)
+            begin += std::min(threads_ * each(left), left);
+        return std::min(begin + i * each(left), panels_);
+    }
+
+    int64_t panels_, threads_, count_ = 0;
+};
+
+// The same for the panels of a packed product.
+template <class F>
+void share_panels(const Place& place, double cost, int64_t panels, const F& piece) {
+    const int64_t threads = place.pool.threads();
+    if (cost < worth_sharing || threads == 1) return share(place, 0, panels, piece);
+    const Shrinking spans(panels, threads);
+    place.pool.run(spans.count(), [&](int64_t i) { piece(spans[i]); });
+}
+
 // Collects failures of parts on any thread.
 class Outcome {
 public:
@@ -120,7 +154,7 @@ Status linear(
     Outcome outcome;
     const auto multiply = [&](const Activations& rounded, int64_t start) {
         const double cost = packed_cost(rounded.tokens, rows, targets[0].weight.padded_cols());
-        share(place, cost, panels, [&](Span part) {
+        share_panels(place, cost, panels, [&](Span part) {
             int64_t first = 0;  // panel of this target among those of all
             for (int64_t i = 0; i < count; ++i) {
                 const PackedProduct product = product_of(targets[i], rounded, start);
@@ -148,7 +182,8 @@ Status gated(
         PackedProduct halves[] = {product_of(gate, rounded, start), product_of(up, rounded, start)};
         const Rows<float> y = halves[0].y;
         const int64_t step = rounded.tokens <= rounded.layout.tile ? w.panels() : at_once;
-        share(place, 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols()), w.panels(), [&](Span part) {
+        const double cost = 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols());
+        share_panels(place, cost, w.panels(), [&](Span part) {
             const int64_t wide = std::min(step, part.end - part.begin) * panel_rows;
             const auto bytes = static_cast<size_t>(ceil_div(k.packed_scratch(halves[0]), 64) * 64);
             const size_t half = static_cast<size_t>(rounded.tokens * wide) * sizeof(float);

@@ -255,7 +255,8 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
         for (int64_t tile = 0; tile < tiles; ++tile) {
             const int64_t start = tile * p.x.layout.tile, left = p.x.tokens - start;
             const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
-            for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
+            for (int i = 0; i < panels && p.x.tokens > fetching_tokens; ++i)
+                fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
                 for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
             panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);

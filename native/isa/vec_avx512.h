@@ -22,6 +22,7 @@ constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
 constexpr int nibble_tokens = 1;                      // products of nibbles as they are
+constexpr int fetching_tokens = 1;                    // products that fetch codes ahead themselves
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -168,7 +169,11 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
         for (int way = 0; way < ways; ++way) {
             __m512i w[panels];
 #pragma GCC unroll 2
-            for (int i = 0; i < panels; ++i) w[i] = _mm512_loadu_si512(codes[i] + (quad + way) * 64);
+            for (int i = 0; i < panels; ++i) {
+                const uint8_t* from = codes[i] + (quad + way) * 64;
+                if constexpr (panels == 1 && tokens <= fetching_tokens) __builtin_prefetch(from + 2048);
+                w[i] = _mm512_loadu_si512(from);
+            }
 #pragma GCC unroll 16
             for (int t = 0; t < tokens; ++t) {
                 int four;
@@ -236,30 +241,35 @@ inline void add_nibbles(
     const uint8_t* codes, const uint8_t* steps, const int8_t* x, const int32_t* totals, int64_t count,
     PanelSums (*sums)[1]
 ) {
-    constexpr int64_t ahead = 4096;
+    constexpr int64_t ahead = 3072, steps_ahead = 512;
     const __m512i low_mask = _mm512_set1_epi8(15), high_mask = _mm512_set1_epi8(-16);
     const __m512i one = _mm512_set1_epi32(1), nibble = _mm512_set1_epi32(15);
     __m512i all[tokens];
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; ++t) all[t] = _mm512_setzero_si512();
     for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, x += 32 * tokens) {
-        const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
-        const __m512i zero = _mm512_and_si512(step, nibble);
-        const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), one);
+        // Every line is fetched once: asking again for one that is under way costs a tenth (LOG 2026-11-28).
+        if (reinterpret_cast<uintptr_t>(steps) % 64 < panel_rows) __builtin_prefetch(steps + steps_ahead);
         __m512i even[tokens], odd[tokens];
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; ++t) even[t] = odd[t] = _mm512_setzero_si512();
 #pragma GCC unroll 4
         for (int j = 0; j < 4; ++j) {
             __builtin_prefetch(codes + ahead + j * 64);
-            const __m512i both = _mm512_loadu_si512(codes + j * 64);
-            const __m512i low = _mm512_and_si512(both, low_mask), high = _mm512_and_si512(both, high_mask);
+            __m512i both = _mm512_loadu_si512(codes + j * 64);
+            asm volatile("" : "+v"(both));  // or GCC loads it twice, once for each mask
+            const __m512i low = _mm512_and_si512(both, low_mask);
+            const __m512i high = _mm512_and_si512(both, high_mask);
 #pragma GCC unroll 4
             for (int t = 0; t < tokens; ++t) {
                 add_quad(even[t], low, x + (2 * j * tokens + t) * 4);
                 add_quad(odd[t], high, x + ((2 * j + 1) * tokens + t) * 4);
             }
         }
+        // Read last: before the codes it would hold them up when it has to be waited for.
+        const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
+        const __m512i zero = _mm512_and_si512(step, nibble);
+        const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), one);
 #pragma GCC unroll 4
         for (int t = 0; t < tokens; ++t) {
             const __m512i shift = _mm512_madd_epi16(zero, _mm512_set1_epi32(totals[i * tokens + t]));

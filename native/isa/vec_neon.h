@@ -17,6 +17,7 @@ struct Vec {
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 2, dot_rows = 4;     // dot products
 constexpr int nibble_tokens = 0;                 // products of nibbles as they are
+constexpr int fetching_tokens = 0;                   // products that fetch codes ahead themselves
 
 // The first n of 8 values, zeros behind; nothing beyond is touched, as there is no masked load.
 template <class T>
