@@ -15,17 +15,20 @@ from galago.engine.planner import Planner, plan_memory
 RATES = bench.Rates(2e10, 1e12, 2e11)
 
 
+def peaks(rates):
+    return bench.Ceilings("some", 2, 1, rates, rates)
+
+
 @pytest.fixture(autouse=True)
 def known_ceilings(monkeypatch):
-    peaks = bench.Ceilings("some", 2, 1, RATES, RATES)
-    monkeypatch.setattr(bench, "ceilings", lambda _threads: peaks)
+    monkeypatch.setattr(bench, "ceilings", lambda _threads: peaks(RATES))
 
 
 def expected(folder, *, weights=None, memory=None, rates=RATES):
     checkpoint = open_checkpoint(folder)
     plan = plan_memory(checkpoint, weights, memory)
     tokens, counted = expectation.expected_work(checkpoint, weights, plan, new_tokens=8)
-    return counted, expectation.expect(tokens, counted, rates, new_tokens=8)
+    return counted, expectation.expect(tokens, counted, peaks(rates), new_tokens=8)
 
 
 def fit(capsys, *arguments):
@@ -103,9 +106,8 @@ def test_a_budget_that_reduces_pictures_reduces_what_is_expected(checkpoint):
 
 
 def test_without_a_ceiling_the_expectation_is_unknown_and_said_so(checkpoint, capsys, monkeypatch):
-    rates = bench.Rates(None, None, None)
-    peaks = bench.Ceilings("some", 2, 1, rates, rates)
-    monkeypatch.setattr(bench, "ceilings", lambda _threads: peaks)
+    unknown = peaks(bench.Rates(None, None, None))
+    monkeypatch.setattr(bench, "ceilings", lambda _threads: unknown)
     code, out, _ = fit(capsys, checkpoint("qwen2_vl"))
     assert code == 0
     assert out.count("unknown") == 5

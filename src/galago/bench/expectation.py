@@ -14,7 +14,7 @@ import numpy as np
 
 from galago import nn
 from galago.bench import work
-from galago.bench.ceilings import Rates
+from galago.bench.ceilings import Ceilings
 from galago.bench.work import Operations, Work
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.frugal import FrugalNetwork
@@ -28,14 +28,17 @@ SIDE: Final = 504
 """Pixels on a side of the picture that is asked about."""
 TEXT_TOKENS: Final = 32
 """Tokens of a short question and of what a chat template writes around it."""
-VISION_SHARE: Final = 0.53
-PREFILL_SHARE: Final = 0.67
-DECODE_SHARE: Final = 0.64
-"""What a 3B model reached of the ceilings; benchmarks/records/w1.json."""
+INT8_SHARES: Final = {"amx": 0.11}
+INT8_SHARE: Final = 0.6
+"""What products of packed weights reach of their ceiling; tiles are fed slower than they multiply."""
+F32_SHARE: Final = 0.42
+"""What attention and products of other weights reach of theirs."""
+READ_SHARE: Final = 0.6
+"""What decoding reaches of the ceiling of reading. All shares: LOG 2026-11-28"""
 STAGE_S: Final = 5e-3
 """Seconds that vision and prefill each cost beside their work: threads that wake, memory touched first."""
 CALL_S: Final = 12e-6
-"""Seconds that a call of a kernel costs beside its work. LOG 2026-11-27"""
+"""Seconds that a call of a kernel costs beside its work. LOG 2026-11-28"""
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,11 @@ def expected_work(
     return image_tokens, counted
 
 
-def expect(image_tokens: int, counted: Work, rates: Rates, *, new_tokens: int) -> Expectation:
-    """The times of the answer whose work was counted, on a machine of these ceilings."""
-    vision_s = _seconds(counted.vision, rates, VISION_SHARE)
-    prefill_s = _seconds(counted.prefill, rates, PREFILL_SHARE)
+def expect(image_tokens: int, counted: Work, peaks: Ceilings, *, new_tokens: int) -> Expectation:
+    """The times of the answer whose work was counted, on a machine of these ceilings, with all threads."""
+    vision_s, prefill_s = _seconds(counted.vision, peaks), _seconds(counted.prefill, peaks)
     first_s = None if vision_s is None or prefill_s is None else vision_s + prefill_s
-    token_s = _token_seconds(counted, rates)
+    token_s = _token_seconds(counted, peaks)
     return Expectation(
         image_tokens=image_tokens,
         prompt_tokens=image_tokens + TEXT_TOKENS,
@@ -107,18 +109,20 @@ def _stubs(checkpoint: Checkpoint, weights: Weights | None) -> Callable[[str, nn
     return get
 
 
-def _seconds(operations: Operations, rates: Rates, share: float) -> float | None:
+def _seconds(operations: Operations, peaks: Ceilings) -> float | None:
     """Seconds of a stage that multiplies; None where its ceiling is not known."""
-    int8, f32 = rates.int8_operations_per_second, rates.f32_operations_per_second
+    int8, f32 = peaks.all.int8_operations_per_second, peaks.all.f32_operations_per_second
     if f32 is None or (int8 is None and operations.int8):
         return None
-    needed = 2 * (operations.f32 + operations.attention) / f32 + (2 * operations.int8 / int8 if int8 else 0)
-    return needed / share + operations.calls * CALL_S + STAGE_S
+    share = INT8_SHARES.get(peaks.instruction_set, INT8_SHARE)
+    products_s = 2 * operations.int8 / (int8 * share) if int8 else 0
+    others_s = 2 * (operations.f32 + operations.attention) / (f32 * F32_SHARE)
+    return products_s + others_s + operations.calls * CALL_S + STAGE_S
 
 
-def _token_seconds(counted: Work, rates: Rates) -> float | None:
+def _token_seconds(counted: Work, peaks: Ceilings) -> float | None:
     """Seconds of a decoded token, which is bound by reading."""
-    read = rates.read_bytes_per_second
+    read = peaks.all.read_bytes_per_second
     if read is None:
         return None
-    return counted.token_bytes / (read * DECODE_SHARE) + counted.token.calls * CALL_S
+    return counted.token_bytes / (read * READ_SHARE) + counted.token.calls * CALL_S

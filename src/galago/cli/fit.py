@@ -44,7 +44,7 @@ def run(settings: Settings) -> None:
     budget = None if settings.memory is None else parse_size(settings.memory)
     plan = plan_memory(checkpoint, settings.weights, budget)
     image_tokens, work = expected_work(checkpoint, settings.weights, plan, new_tokens=TOKENS)
-    expected = expect(image_tokens, work, ceilings(settings.threads).all, new_tokens=TOKENS)
+    expected = expect(image_tokens, work, ceilings(settings.threads), new_tokens=TOKENS)
     if settings.json:
         told = {"plan": asdict(plan), "work": asdict(work), "estimate": asdict(expected)}
         print(json.dumps({"model": checkpoint.source.name, **told}))
