@@ -85,8 +85,7 @@ Status dense(
 }
 
 // Tokens that are rounded and multiplied together: their int8 values should stay in the second-level cache.
-int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile) {
-    constexpr int64_t cache = 1 << 20;
+int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile, int64_t cache) {
     const int64_t fit = std::max(cache / std::max<int64_t>(cols, 1) / tile, int64_t{4}) * tile;
     if (tokens <= fit) return tokens;
     return ceil_div(ceil_div(tokens, ceil_div(tokens, fit)), tile) * tile;
@@ -100,7 +99,7 @@ Status in_chunks(
 ) {
     const Kernels& k = place.kernels;
     const int64_t cols = w.padded_cols(), groups = w.groups();
-    const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile);
+    const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile, k.packed_cache);
     const int64_t padded = ceil_div(chunk, k.packed_tile) * k.packed_tile;
     const int64_t code_bytes = ceil_div(padded * cols, alignment) * static_cast<int64_t>(alignment);
     const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));

@@ -317,6 +317,7 @@ void fill(Kernels& k) {
     k.linear_f32 = linear<float>;
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = tile;
+    k.packed_cache = 1 << 20;
     k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
