@@ -1,5 +1,5 @@
 // The Python face of the kernels. Checks that arrays fit together and lets go of the interpreter's lock while
-// work of some length runs. With arrays.h the only file that knows Python.
+// work of some length runs. With arrays.h and layers.h the only file that knows Python.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -13,6 +13,7 @@
 #include "arrays.h"
 #include "ceilings.h"
 #include "kernels.h"
+#include "layers.h"
 #include "ops.h"
 #include "pool.h"
 
@@ -278,6 +279,20 @@ void attention(
     finish(status);
 }
 
+void decode_row(
+    Pool& pool, int isa, const Layers& layers, nb::handle x, nb::handle cos, nb::handle sin,
+    const nb::list& keys, const nb::list& values, int64_t tokens, float eps, nb::handle out
+) {
+    const DecoderRow row(layers, x, cos, sin, keys, values, tokens, eps, out);
+    const ops::Place where = place(pool, isa);
+    ops::Status status{};
+    {
+        const Unlocked unlocked(row.cost());
+        status = row.run(where);
+    }
+    finish(status);
+}
+
 void activate(Pool& pool, int isa, Activation kind, nb::handle x_, nb::handle out_) {
     const Floats x(x_, "x", -1), out(out_, "out", -1, true);
     x.packed_from(0);
@@ -343,6 +358,7 @@ NB_MODULE(_native, m) {
     nb::class_<Pool>(m, "Pool")
         .def(nb::init<int>(), nb::arg("threads"))
         .def_prop_ro("threads", &Pool::threads);
+    nb::class_<Layers>(m, "Layers").def(nb::init<const nb::list&>(), nb::arg("layers"));
     nb::enum_<Activation>(m, "Activation")
         .value("silu", Activation::silu)
         .value("gelu", Activation::gelu)
@@ -374,6 +390,7 @@ NB_MODULE(_native, m) {
         "attention", attention, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none(), nb::arg()
     );
+    m.def("decode_row", decode_row);
     m.def("activate", activate);
     m.def("silu_mul", silu_mul);
     m.def("is_finite", is_finite);

@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <atomic>
 
+#include "pieces.h"
+
 namespace galago::ops {
 namespace {
-
-constexpr int64_t parts_per_thread = 4;  // so that a thread that is held up does not hold up the others
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // piece(span) over [0, count), cut into equal spans when the cost is worth it.
 template <class F>
@@ -21,32 +19,7 @@ void share(const Place& place, double cost, int64_t count, const F& piece) {
     place.pool.run(parts, [&](int64_t i) { piece(Span{count * i / parts, count * (i + 1) / parts}); });
 }
 
-// Panels of a product in spans that shrink, down to a few panels: who is done first waits for little, and yet
-// most panels are read in long pieces. A round of spans has one for each thread.
-class Shrinking {
-public:
-    Shrinking(int64_t panels, int64_t threads) : panels_(panels), threads_(threads) {
-        while (at(count_) < panels_) ++count_;
-    }
-    int64_t count() const { return count_; }
-    Span operator[](int64_t i) const { return {at(i), at(i + 1)}; }
-
-private:
-    int64_t each(int64_t left) const {
-        constexpr int64_t least = 4;
-        return ceil_div(std::max(left / (parts_per_thread * threads_), int64_t{1}), least) * least;
-    }
-    int64_t at(int64_t i) const {
-        int64_t begin = 0, left = panels_;
-        for (; i > threads_; i -= threads_, left = panels_ - begin)
-            begin += std::min(threads_ * each(left), left);
-        return std::min(begin + i * each(left), panels_);
-    }
-
-    int64_t panels_, threads_, count_ = 0;
-};
-
-// The same for the panels of a packed product.
+// The same for the panels of a packed product, in spans that shrink.
 template <class F>
 void share_panels(const Place& place, double cost, int64_t panels, const F& piece) {
     const int64_t threads = place.pool.threads();
@@ -126,11 +99,6 @@ Status in_chunks(
     return outcome.status();
 }
 
-PackedProduct product_of(const Target& target, const Activations& rounded, int64_t start) {
-    const int64_t rows = target.weight.rows;
-    return {target.weight, rounded, target.bias, {target.y + start * rows, rows}};
-}
-
 }  // namespace
 
 Status linear(const Place& place, const DenseProduct<float>& p) {
@@ -141,70 +109,86 @@ Status linear(const Place& place, const DenseProduct<uint16_t>& p) {
     return dense(place, p, place.kernels.linear_bf16);
 }
 
+bool multiply(
+    const Kernels& k, const Target* targets, int64_t count, const Activations& rounded, int64_t start,
+    Span part
+) {
+    int64_t first = 0;  // panel of this target among those of all
+    for (int64_t i = 0; i < count; ++i) {
+        const PackedProduct product = product_of(targets[i], rounded, start);
+        const int64_t own = targets[i].weight.panels();
+        const Span mine{std::max(part.begin - first, int64_t{0}), std::min(part.end - first, own)};
+        first += own;
+        if (mine.begin >= mine.end) continue;
+        void* memory = scratch(Scratch::own, static_cast<size_t>(k.packed_scratch(product)));
+        if (memory == nullptr) return false;
+        k.linear_packed(product, mine, memory);
+    }
+    return true;
+}
+
 Status linear(
     const Place& place, Rows<const float> x, int64_t tokens, const Target* targets, int64_t count
 ) {
-    const Kernels& k = place.kernels;
     int64_t rows = 0, panels = 0;
     for (int64_t i = 0; i < count; ++i) {
         rows += targets[i].weight.rows;
         panels += targets[i].weight.panels();
     }
     Outcome outcome;
-    const auto multiply = [&](const Activations& rounded, int64_t start) {
+    const auto all = [&](const Activations& rounded, int64_t start) {
         const double cost = packed_cost(rounded.tokens, rows, targets[0].weight.padded_cols());
         share_panels(place, cost, panels, [&](Span part) {
-            int64_t first = 0;  // panel of this target among those of all
-            for (int64_t i = 0; i < count; ++i) {
-                const PackedProduct product = product_of(targets[i], rounded, start);
-                const int64_t own = targets[i].weight.panels();
-                const Span mine{std::max(part.begin - first, int64_t{0}), std::min(part.end - first, own)};
-                first += own;
-                if (mine.begin >= mine.end) continue;
-                void* memory = scratch(Scratch::own, static_cast<size_t>(k.packed_scratch(product)));
-                if (memory == nullptr) return outcome.fail();
-                k.linear_packed(product, mine, memory);
-            }
+            if (!multiply(place.kernels, targets, count, rounded, start, part)) outcome.fail();
         });
     };
-    return in_chunks(place, x, tokens, targets[0].weight, outcome, multiply);
+    return in_chunks(place, x, tokens, targets[0].weight, outcome, all);
+}
+
+bool multiply_gated(
+    const Kernels& k, const Target& gate, const Target& up, const Activations& rounded, int64_t start,
+    Span part
+) {
+    constexpr int64_t at_once = 2;  // panels whose halves stay in the cache until they are one
+    const PackedMatrix& w = gate.weight;
+    PackedProduct halves[] = {product_of(gate, rounded, start), product_of(up, rounded, start)};
+    const Rows<float> y = halves[0].y;
+    const int64_t most = part.end - part.begin;
+    const int64_t step = rounded.tokens <= rounded.layout.tile ? most : std::min(at_once, most);
+    const int64_t wide = step * panel_rows;
+    const auto bytes = static_cast<size_t>(ceil_div(k.packed_scratch(halves[0]), 64) * 64);
+    const size_t half = static_cast<size_t>(rounded.tokens * wide) * sizeof(float);
+    auto* memory = static_cast<uint8_t*>(scratch(Scratch::own, bytes + 2 * half));
+    if (memory == nullptr) return false;
+    float* sums[] = {
+        reinterpret_cast<float*>(memory + bytes), reinterpret_cast<float*>(memory + bytes + half)
+    };
+    for (Span some{part.begin, 0}; some.begin < part.end; some.begin = some.end) {
+        some.end = std::min(some.begin + step, part.end);
+        const int64_t n = some.begin * panel_rows, rows = std::min(some.end * panel_rows, w.rows) - n;
+        for (int i = 0; i < 2; ++i) {
+            PackedProduct product = halves[i];
+            product.y = {sums[i] - n, wide};
+            k.linear_packed(product, some, memory);
+        }
+        for (int64_t t = 0; t < rounded.tokens; ++t)
+            k.silu_mul(sums[0] + t * wide, sums[1] + t * wide, y[t] + n, rows);
+    }
+    return true;
 }
 
 Status gated(
     const Place& place, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up
 ) {
-    constexpr int64_t at_once = 2;  // panels whose halves stay in the cache until they are one
-    const Kernels& k = place.kernels;
     const PackedMatrix& w = gate.weight;
     Outcome outcome;
-    const auto multiply = [&](const Activations& rounded, int64_t start) {
-        PackedProduct halves[] = {product_of(gate, rounded, start), product_of(up, rounded, start)};
-        const Rows<float> y = halves[0].y;
-        const int64_t step = rounded.tokens <= rounded.layout.tile ? w.panels() : at_once;
+    const auto both = [&](const Activations& rounded, int64_t start) {
         const double cost = 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols());
         share_panels(place, cost, w.panels(), [&](Span part) {
-            const int64_t wide = std::min(step, part.end - part.begin) * panel_rows;
-            const auto bytes = static_cast<size_t>(ceil_div(k.packed_scratch(halves[0]), 64) * 64);
-            const size_t half = static_cast<size_t>(rounded.tokens * wide) * sizeof(float);
-            auto* memory = static_cast<uint8_t*>(scratch(Scratch::own, bytes + 2 * half));
-            if (memory == nullptr) return outcome.fail();
-            float* sums[] = {
-                reinterpret_cast<float*>(memory + bytes), reinterpret_cast<float*>(memory + bytes + half)
-            };
-            for (Span some{part.begin, 0}; some.begin < part.end; some.begin = some.end) {
-                some.end = std::min(some.begin + wide / panel_rows, part.end);
-                const int64_t n = some.begin * panel_rows, rows = std::min(some.end * panel_rows, w.rows) - n;
-                for (int i = 0; i < 2; ++i) {
-                    PackedProduct product = halves[i];
-                    product.y = {sums[i] - n, wide};
-                    k.linear_packed(product, some, memory);
-                }
-                for (int64_t t = 0; t < rounded.tokens; ++t)
-                    k.silu_mul(sums[0] + t * wide, sums[1] + t * wide, y[t] + n, rows);
-            }
+            if (!multiply_gated(place.kernels, gate, up, rounded, start, part)) outcome.fail();
         });
     };
-    return in_chunks(place, x, tokens, w, outcome, multiply);
+    return in_chunks(place, x, tokens, w, outcome, both);
 }
 
 bool pack(const Place& place, const Pack& p) {

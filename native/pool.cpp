@@ -27,6 +27,18 @@ void relax() {
 #endif
 }
 
+// For what other threads are about to do.
+template <class F>
+void wait_until(const F& done) {
+    for (int spins = 0; !done(); ++spins) {
+        if (spins < 2000) {
+            relax();
+        } else {
+            std::this_thread::yield();
+        }
+    }
+}
+
 std::atomic<uint32_t> forks{0};
 
 void watch_forks() {
@@ -127,13 +139,7 @@ struct Pool::Workers {
         }
         drain();
         state.fetch_and(~open);
-        for (int spins = 0; (state.load(std::memory_order_acquire) & inside) != 0; ++spins) {
-            if (spins < 2000) {
-                relax();
-            } else {
-                std::this_thread::yield();
-            }
-        }
+        wait_until([&] { return (state.load(std::memory_order_acquire) & inside) == 0; });
     }
 
     bool has_job(uint64_t seen, uint64_t now) const {
@@ -172,6 +178,10 @@ struct Pool::Workers {
         return !stop.load();
     }
 };
+
+void Pool::wait_for(const Phase& phase) {
+    wait_until([&] { return phase.done.load(std::memory_order_acquire) == phase.count; });
+}
 
 Pool::Pool(int threads) : threads_(threads) { watch_forks(); }
 

@@ -26,7 +26,31 @@ public:
         run(count, [](const void* context, int64_t i) { (*static_cast<const F*>(context))(i); }, &piece);
     }
 
+    // Pieces that follow others: a phase begins when all pieces of the one before are done.
+    struct alignas(64) Phase {
+        int64_t count;
+        std::atomic<int64_t> next{0}, done{0};
+        explicit Phase(int64_t pieces) : count(pieces) {}
+    };
+
+    // piece(phase, i) for every i in [0, count) of each phase, phase by phase; a Phase serves once. Costs one
+    // waking of workers for all, and who comes late takes up where the others are.
+    template <class F>
+    void run(Phase* phases, int64_t count, const F& piece) {
+        run(threads_, [&](int64_t) {
+            for (int64_t p = 0; p < count; ++p) {
+                Phase& phase = phases[p];
+                for (int64_t i; (i = phase.next.fetch_add(1, std::memory_order_relaxed)) < phase.count;) {
+                    if (p > 0) wait_for(phases[p - 1]);
+                    piece(p, i);
+                    phase.done.fetch_add(1, std::memory_order_release);
+                }
+            }
+        });
+    }
+
 private:
+    static void wait_for(const Phase&);
     using Piece = void (*)(const void* context, int64_t index);
     struct Workers;
 

@@ -1,6 +1,7 @@
 // Runs every kernel of every instruction set that this machine offers, on exactly sized memory, against the
 // generic kernels. Built with the sanitizers, so that a read or write beside an array ends the program.
 // Shapes have every kind of remainder; memory is not aligned beyond its type.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "decoder.h"
 #include "kernels.h"
 #include "ops.h"
 #include "pool.h"
@@ -235,6 +237,54 @@ void attention(const Machines& m) {
     }
 }
 
+// Two layers of a decoder for one token, of a kind that is computed on one thread and of one that is shared.
+void decoder_rows(const Machines& m) {
+    for (const int64_t dim : {48, 608}) {
+        const int64_t heads = 4, kv_heads = 2, size = 12, wide = 2 * dim + 5, tokens = 7;
+        std::vector<Block<uint8_t>> bytes;
+        std::vector<Block<uint16_t>> halves;
+        std::vector<Block<float>> floats;
+        const auto product = [&](int64_t rows, int64_t cols, bool biased) {
+            PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, 32, 4};
+            w.codes = bytes.emplace_back(random_bytes(w.panels() * w.panel_bytes())).data();
+            w.scales = halves.emplace_back(random_halves(w.panels() * w.groups() * panel_rows)).data();
+            const int64_t count = w.panels() * w.padded_cols() / step_cols * panel_rows;
+            auto& steps = bytes.emplace_back(random_bytes(count));
+            for (int64_t i = 0; i < steps.size(); ++i) steps[i] &= 0x0F;
+            w.steps = steps.data();
+            const float* bias = biased ? floats.emplace_back(random_floats(rows)).data() : nullptr;
+            return ops::Target{w, bias, nullptr};
+        };
+        std::vector<decoder::Layer> layers(2);
+        for (auto& layer : layers) {
+            layer.attn_norm = floats.emplace_back(random_floats(dim)).data();
+            layer.mlp_norm = floats.emplace_back(random_floats(dim)).data();
+            layer.q = product(heads * size, dim, true);
+            layer.k = product(kv_heads * size, dim, true);
+            layer.v = product(kv_heads * size, dim, true);
+            layer.o = product(dim, heads * size, false);
+            layer.gate = product(wide, dim, false);
+            layer.up = product(wide, dim, false);
+            layer.down = product(dim, wide, false);
+        }
+        const int64_t row = kv_heads * size;
+        auto x = random_floats(dim), turn = random_floats(size / 2), past = random_floats(tokens * row);
+        both(m, "decoder", dim + 4 * row, 0.02, [&](const ops::Place& place, float* y) {
+            std::vector<Block<float>> kept(4, past);
+            for (size_t i = 0; i < 2; ++i) {
+                layers[i].keys = {kept[2 * i].data(), row};
+                layers[i].values = {kept[2 * i + 1].data(), row};
+            }
+            const decoder::Token token{
+                x.data(), turn.data(), turn.data(), y, heads, kv_heads, size, tokens, 1e-6F
+            };
+            decoder::run(place, layers.data(), 2, token);
+            y += dim;
+            for (auto& one : kept) y = std::copy_n(one.data() + (tokens - 1) * row, row, y);
+        });
+    }
+}
+
 // The loops that measure ceilings do the work that they are counted for, and read no byte too many.
 void ceilings(const Machines& m) {
     for (const Peak& peak : {m.tested.peak_int8, m.tested.peak_f32}) {
@@ -262,6 +312,7 @@ int main() {
         packing(machines);
         passes(machines);
         attention(machines);
+        decoder_rows(machines);
         ceilings(machines);
         std::printf("%s: done\n", machines.tested.name);
     }

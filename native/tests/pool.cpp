@@ -1,9 +1,10 @@
-// Many callers and many short jobs on one pool: every piece runs exactly once. Built with the thread
-// sanitizer.
+// Many callers and many short jobs on one pool: every piece runs exactly once, and phases follow each other.
+// Built with the thread sanitizer.
 #include "pool.h"
 
 #include <atomic>
 #include <cstdio>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -19,6 +20,16 @@ int main() {
                     ++runs[static_cast<size_t>(i)];
                 });
                 for (const int count : runs) wrong += count != 1;
+                using Phase = galago::Pool::Phase;
+                std::vector<int> first(5), last(static_cast<size_t>(job % 7 + 1));
+                int sum = 0;
+                Phase phases[] = {Phase(5), Phase(1), Phase(job % 7 + 1)};
+                pool.run(phases, 3, [&](int64_t phase, int64_t i) {
+                    if (phase == 0) first[static_cast<size_t>(i)] = 1;
+                    if (phase == 1) sum = std::accumulate(first.begin(), first.end(), 0);
+                    if (phase == 2) last[static_cast<size_t>(i)] = sum;
+                });
+                for (const int seen : last) wrong += seen != 5;
             }
         });
     }

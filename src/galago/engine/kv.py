@@ -35,16 +35,20 @@ class Rows:
 
     def write(self, start: int, new: F32, reserve: int) -> F32:
         """Put rows at `start`, keeping those before; all rows up to their end, as a view."""
-        end = start + len(new)
-        held = self.array
-        if held is None or len(held) < end:
-            wanted = max(reserve, end, 0 if held is None else len(held) * 3 // 2)
-            self.array = np.empty((-(-wanted // ROUND) * ROUND, *new.shape[1:]), np.float32)
-            if held is not None:
-                self.array[:start] = held[:start]
-        assert self.array is not None
-        self.array[start:end] = new
-        return self.array[:end]
+        array = self.room(start, len(new), reserve, new.shape[1:])
+        array[start : start + len(new)] = new
+        return array[: start + len(new)]
+
+    def room(self, start: int, count: int, reserve: int, shape: tuple[int, ...]) -> F32:
+        """The whole array, with room for so many rows from `start` on; those before are kept."""
+        end, held = start + count, self.array
+        if held is not None and len(held) >= end:
+            return held
+        wanted = max(reserve, end, 0 if held is None else len(held) * 3 // 2)
+        self.array = np.empty((-(-wanted // ROUND) * ROUND, *shape), np.float32)
+        if held is not None:
+            self.array[:start] = held[:start]
+        return self.array
 
 
 class Trunk:
@@ -59,21 +63,41 @@ class Trunk:
         self.guests: list[tuple[object, int]] = [(None, 0)] * len(keys)
 
     @property
+    def parts(self) -> list[Rows]:
+        """The keys of all layers, then the values."""
+        return [*self.keys, *self.values]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the tokens kept and of the rest behind them."""
         rows = self.tokens + self.guests[-1][1]
-        return sum(part.array[:rows].nbytes for part in (*self.keys, *self.values) if part.array is not None)
+        return sum(part.array[:rows].nbytes for part in self.parts if part.array is not None)
 
     def attend(self, layer: int, guest: object, start: int, k: F32, v: F32) -> tuple[F32, F32]:
         """k and v [n, G, d]: the whole rest of a sequence, new from `start` on -> all its keys and values."""
-        last, rows = self.guests[layer]
-        known = min(rows, start) if last is guest else 0
-        self.guests[layer] = (guest, len(k))
+        known = self._known(layer, guest, start, len(k))
         place, reserve = self.tokens + known, self.tokens + len(k)
         return (
             self.keys[layer].write(place, k[known:], reserve),
             self.values[layer].write(place, v[known:], reserve),
         )
+
+    def open_row(self, guest: object, start: int, keys: Sequence[F32], values: Sequence[F32]) -> kernels.Room:
+        """Bring the rest of a sequence here, `start` rows of each array, with room for one row behind it."""
+        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+            known = self._known(layer, guest, start, start + 1)
+            for shared, own in ((self.keys[layer], k), (self.values[layer], v)):
+                place, count = self.tokens + known, start + 1 - known
+                array = shared.room(place, count, place + count, own.shape[1:])
+                array[place : self.tokens + start] = own[known:start]
+        whole = [part.array for part in self.parts if part.array is not None]
+        return kernels.Room(whole[: len(keys)], whole[len(keys) :], self.tokens + start + 1)
+
+    def _known(self, layer: int, guest: object, start: int, rows: int) -> int:
+        """How many of a sequence's first `start` rows are here; from now on `rows` of it are."""
+        last, held = self.guests[layer]
+        self.guests[layer] = (guest, rows)
+        return min(held, start) if last is guest else 0
 
 
 class KVCache:
@@ -124,6 +148,28 @@ class KVCache:
             keys, values = self.trunk.attend(layer, self._name, start, keys, values)
         seen: F32 = kernels.attention(q, keys, values, causal=True)
         return seen
+
+    def open_row(self) -> kernels.Room | None:
+        """Where the next token's keys and values go; None before the first, as their shape is not known."""
+        known = self._keys[0] if self.trunk is None else self.trunk.keys[0]
+        if known.array is None:
+            return None
+        start, shape = len(self) - self._shared, known.array.shape[1:]
+        own = [part.room(start, 1, self._reserve - self._shared, shape) for part in self._parts]
+        keys, values = own[: len(self._keys)], own[len(self._keys) :]
+        if self.trunk is None:
+            return kernels.Room(keys, values, start + 1)
+        return self.trunk.open_row(self._name, start, keys, values)
+
+    def close_row(self) -> None:
+        """Keep the row that was opened."""
+        start = len(self) - self._shared
+        if self.trunk is not None:
+            for own, shared in zip(self._parts, self.trunk.parts, strict=True):
+                assert own.array is not None
+                assert shared.array is not None
+                own.array[start] = shared.array[self._shared + start]
+        self._lengths = [length + 1 for length in self._lengths]
 
     def truncate(self, tokens: int) -> None:
         """Forget all but the first tokens, which are at least those of the trunk."""
@@ -200,6 +246,17 @@ class BatchCache:
 
     def __init__(self, parts: Sequence[tuple[SequenceCache, int]]) -> None:
         self._parts = parts
+
+    def open_row(self) -> kernels.Room | None:
+        """As `KVCache.open_row`, where that is all there is; else None."""
+        (cache, count), *others = self._parts
+        return cache.open_row() if isinstance(cache, KVCache) and count == 1 and not others else None
+
+    def close_row(self) -> None:
+        """As `KVCache.close_row`."""
+        cache = self._parts[0][0]
+        assert isinstance(cache, KVCache)
+        cache.close_row()
 
     def attend(self, layer: int, q: kernels.Array, k: kernels.Array, v: kernels.Array) -> kernels.Array:
         """q [T, H, d], k and v [T, G, d] -> [T, H, d], as `KVCache.attend` for each sequence."""

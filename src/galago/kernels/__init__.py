@@ -17,6 +17,7 @@ import numpy as np
 from galago.errors import UsageError
 from galago.kernels.context import Backend, ThreadPool, current, using
 from galago.kernels.devices import DEVICES, Device, Gpu, Host, Recorder, check_device, gpu, open_device
+from galago.kernels.whole import LayerWeights, Product, Room, WholeLayers
 from galago.packing import Bf16Weight, Bits, PackedWeight
 
 __all__ = [
@@ -26,8 +27,12 @@ __all__ = [
     "Device",
     "Gpu",
     "Host",
+    "LayerWeights",
+    "Product",
     "Recorder",
+    "Room",
     "ThreadPool",
+    "WholeLayers",
     "attend_pages",
     "attention",
     "available",
@@ -40,6 +45,7 @@ __all__ = [
     "gpu",
     "is_finite",
     "layer_norm",
+    "layers",
     "like",
     "linear",
     "linears",
@@ -130,6 +136,13 @@ def attend_pages(q: Array, keys: Array, values: Array, tables: Array, lengths: A
     whose rows the first `lengths` [B], at least one, are seen.
     """
     return _rows(q).attend_pages(q, keys, values, tables, lengths)
+
+
+def layers(x: Array, blocks: Sequence[LayerWeights]) -> WholeLayers | None:
+    """All these layers as one kernel for arrays like x; None where the back end has none for them."""
+    make = getattr(_backend(x), "layers", None)
+    whole: WholeLayers | None = None if make is None else make(blocks)
+    return whole
 
 
 def silu(x: Array) -> Array:

@@ -21,6 +21,12 @@ class Pool:
     @property
     def threads(self) -> int: ...
 
+Product: TypeAlias = tuple[Packed, _F32 | None]
+Layer: TypeAlias = tuple[_F32, Product, Product, Product, Product, _F32, Product, Product, Product]
+
+class Layers:
+    def __init__(self, layers: list[Layer]) -> None: ...
+
 class Activation(enum.Enum):
     silu = 0
     gelu = 1
@@ -62,6 +68,19 @@ def attention(
     v: _F32,
     causal: bool,
     bounds: NDArray[np.int32] | None,
+    out: _F32,
+) -> None: ...
+def decode_row(
+    pool: Pool,
+    isa: int,
+    layers: Layers,
+    x: _F32,
+    cos: _F32,
+    sin: _F32,
+    keys: list[_F32],
+    values: list[_F32],
+    tokens: int,
+    eps: float,
     out: _F32,
 ) -> None: ...
 def activate(pool: Pool, isa: int, kind: Activation, x: _F32, out: _F32) -> None: ...

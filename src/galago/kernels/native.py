@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
 from galago.kernels.context import current, shared_pool
+from galago.kernels.whole import LayerWeights, Room, WholeLayers
 from galago.packing import Bf16Weight, Bits, PackedWeight, Weight, beyond_float16, empty_like
 
 try:
@@ -108,6 +109,32 @@ def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32]
     """q [T, H, d], k and v [S, G, d] -> [T, H, d]."""
     out = np.empty(q.shape, np.float32)
     _native.attention(*_place(), q, k, v, causal, bounds, out)
+    return out
+
+
+def layers(blocks: Sequence[LayerWeights]) -> WholeLayers | None:
+    """`decode_row` of these layers; None unless all are packed in one shape, o and down without bias."""
+    listed: list[_native.Layer] = []
+    forms = set()
+    for block in blocks:
+        weights = [product.weight for product in block.products]
+        packed = _alike(weights[:3]), _alike(weights[3:4]), _alike(weights[4:6]), _alike(weights[6:])
+        if None in packed or block.o.bias is not None or block.down.bias is not None:
+            return None
+        forms.add(tuple((weight.shape, weight.group) for weight in weights))
+        q, k, v, o, gate, up, down = ((_packed(weight), bias) for weight, bias in block.products)
+        listed.append((block.attn_norm, q, k, v, o, block.mlp_norm, gate, up, down))
+    if len(forms) != 1:
+        return None
+    held = _native.Layers(listed)
+    return lambda *arrays: decode_row(held, *arrays)
+
+
+def decode_row(held: _native.Layers, x: F32, cos: F32, sin: F32, room: Room, eps: float) -> F32:
+    """x [1, D], cos and sin [1, d/2] -> [1, D]."""
+    out = np.empty(x.shape, np.float32)
+    keys, values, tokens = room
+    _native.decode_row(*_place(), held, x, cos, sin, keys, values, tokens, eps, out)
     return out
 
 

@@ -4,10 +4,11 @@ The same classes hold float32 or packed numpy arrays (CPU inference) and torch t
 layer never asks which. Nothing here knows a model family or a file.
 """
 
-from galago.nn.cache import Cache
+from galago.nn.cache import Cache, RowCache
 from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, project
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
 from galago.nn.rope import Angles, axial_angles, mrope_angles
+from galago.nn.whole import WholeLayers
 
 __all__ = [
     "MLP",
@@ -22,6 +23,8 @@ __all__ = [
     "Module",
     "Parameter",
     "RMSNorm",
+    "RowCache",
+    "WholeLayers",
     "assign",
     "axial_angles",
     "initialise",

@@ -6,8 +6,9 @@ or a training batch: that is the cache's matter.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from galago.kernels import Room
 from galago.nn.module import Array
 
 
@@ -20,4 +21,17 @@ class Cache(Protocol):
         Keeps the new keys and values of `layer`, and lets every row see its own sequence up to itself,
         earlier tokens included.
         """
+        ...
+
+
+@runtime_checkable
+class RowCache(Cache, Protocol):
+    """A cache that may also let all layers of one new row be computed at once."""
+
+    def open_row(self) -> Room | None:
+        """Room for the keys and values of one row of one sequence; None where each layer must `attend`."""
+        ...
+
+    def close_row(self) -> None:
+        """Keep the row that was opened last; all layers have written theirs."""
         ...

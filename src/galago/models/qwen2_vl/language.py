@@ -16,6 +16,7 @@ from galago.nn import (
     Linear,
     Module,
     RMSNorm,
+    WholeLayers,
     mrope_angles,
     project,
 )
@@ -55,6 +56,15 @@ class Block(Module):
         y = cache.attend(self.layer, q, k, v)  # [T, H, d]
         return self.o(y.reshape(len(x), -1))
 
+    @property
+    def weights(self) -> kernels.LayerWeights:
+        """All that `__call__` computes with."""
+        q, k, v, o, gate, up, down = (
+            kernels.Product(one.weight, one.bias)
+            for one in (self.q, self.k, self.v, self.o, self.mlp.gate, self.mlp.up, self.mlp.down)
+        )
+        return kernels.LayerWeights(self.attn_norm.weight, q, k, v, o, self.mlp_norm.weight, gate, up, down)
+
 
 class Decoder(Module):
     """Embedding, blocks, final norm and the output projection, which may be the embedding itself."""
@@ -63,6 +73,7 @@ class Decoder(Module):
         self.config = c
         self.embedding = Embedding(c.vocabulary, c.dim)
         self.blocks = [Block(c, layer) for layer in range(c.layers)]
+        self.whole = WholeLayers()
         self.norm = RMSNorm(c.dim, c.norm_eps)
         self.output = None if c.tied else Linear(c.dim, c.vocabulary)
 
@@ -78,6 +89,11 @@ class Decoder(Module):
 
     def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
         """x [T, dim], cos and sin [T, d/2] -> [T, dim], after the final norm."""
+        if len(x) == 1:
+            weights = [block.weights for block in self.blocks]
+            y = self.whole(x, cos, sin, cache, weights, self.config.norm_eps)
+            if y is not None:
+                return self.norm(y)
         for block in self.blocks:
             x = block(x, cos, sin, cache)
         return self.norm(x)
