@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from galago.drawing import CellLabels, Drawing, Question, Split, draw
 
 SHARD_PICTURES = 64
+NICENESS = 4
+"""Of the drawing process: at 9 a busy machine left it too little, and pictures were learned by heart."""
+
 REST = 4.0
 """Once the pool is full, seconds of rest for each second of drawing."""
 
@@ -193,7 +196,7 @@ class Pool:
             write_mixture(folder, sources)
             (folder / "drawn.jsonl").touch()
             self._process = multiprocessing.get_context("spawn").Process(
-                target=keep_drawing, args=(folder, seed, shards_kept, 9), daemon=True
+                target=keep_drawing, args=(folder, seed, shards_kept, NICENESS), daemon=True
             )
             self._process.start()
 
