@@ -22,11 +22,10 @@ import numpy as np
 import galago
 from benchmarks.memory import about
 from benchmarks.workloads import QUESTIONS, draw_picture
-from galago.evals.nano import TASKS, cases
-from galago.evals.suite import judge
+from galago.evals.nano import TASKS, evaluate
+from galago.evals.suite import together
 
 SHARES: Final = (1.0, 0.75, 0.5, 0.25)
-BATCH: Final = 25
 ROWS: Final = (
     ("image_tokens", 1, "tokens of the picture"),
     ("kv_bytes", 1e6, "keys and values, MB"),
@@ -40,11 +39,9 @@ ROWS: Final = (
 
 def truth(model: galago.Model, share: float, task: str, count: int) -> dict[str, float]:
     """The means of a task when so many of the tokens are kept."""
-    asked, given = list(cases(task, count)), list[str]()
-    for first in range(0, count, BATCH):
-        pairs = [(case.pixels, case.question) for case in asked[first : first + BATCH]]
-        given += [answer.text for answer in model.ask_many(pairs, keep_tokens=share)]
-    return dict(judge(task, asked, given, {}).means)
+    answer = together(model.ask_many, keep_tokens=share)
+    [score] = evaluate(answer, tasks=[task], limit=count).scores
+    return dict(score.means)
 
 
 def times(

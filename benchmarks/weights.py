@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -15,7 +14,7 @@ from typing import Any, Final
 import galago
 from galago.compress import convert, measure_distortion
 from galago.evals.nano import TASKS, cases, evaluate
-from galago.evals.suite import Case
+from galago.evals.suite import together
 from galago.files import replacing
 from galago.types import Weights
 
@@ -38,12 +37,7 @@ def agreement(converted: Path, questions: int) -> dict[str, float]:
 
 def accuracy(model: str | Path, questions: int) -> dict[str, float]:
     """Task -> share of `questions` held-out questions answered truly, by the task's first measure."""
-    loaded = galago.load(model, cache=False)
-
-    def answer(asked: Sequence[Case]) -> list[str]:
-        return [each.text for each in loaded.ask_many([(case.pixels, case.question) for case in asked])]
-
-    report = evaluate(answer, limit=questions)
+    report = evaluate(together(galago.load(model, cache=False).ask_many), limit=questions)
     return {score.task: next(iter(score.means.values())) for score in report.scores}
 
 

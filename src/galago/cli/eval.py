@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from galago.cli.options import CostSettings, ModelSettings
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
-
-if TYPE_CHECKING:
-    from galago.evals.suite import Case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,19 +28,16 @@ def run(settings: Settings) -> None:
     """Ask all, and print a table."""
     from galago.cli.progress import progress_bar
     from galago.evals.nano import evaluate
+    from galago.evals.suite import together
 
     if settings.questions < 1:
         raise UsageError(f"--questions is {settings.questions}; it must be 1 or more")
     options = settings.picture_options()
     model = settings.load()
 
-    def answer(cases: Sequence[Case]) -> list[str]:
-        pairs = [(case.pixels, case.question) for case in cases]
-        return [each.text for each in model.ask_many(pairs, **options)]
-
     with progress_bar("asking") as progress:
         report = evaluate(
-            answer,
+            together(model.ask_many, **options),
             tasks=settings.task or None,
             limit=settings.questions,
             on_progress=None if progress is None else lambda _, done, count: progress(done, count),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -146,17 +147,18 @@ def measure_distortion(
     features = ErrorSum()
     attention = [ErrorSum() for _ in range(first.model.network.layers)]
     answers: list[AnswerDistortion] = []
-    for number, picture in enumerate(pictures, 1):
-        for question in [questions[number - 1]] if apart else questions:
-            answer, told = _answer(first, picture, question, max_tokens)
-            want, got = (probe(engine, picture, question, told) for engine in (first, second))
-            features.add(want.features, got.features)
-            for errors, mine, theirs in zip(attention, want.attention, got.attention, strict=True):
-                errors.add(mine, theirs)
-            name = str(picture) if isinstance(picture, (str, Path)) else f"picture {number}"
-            answers.append(AnswerDistortion(name, question, answer, *_compare(want, got)))
-            if progress is not None:
-                progress(len(answers), len(pictures) * (1 if apart else len(questions)))
+    numbered = enumerate(pictures, 1)
+    asked = list(zip(numbered, questions, strict=True) if apart else product(numbered, questions))
+    for (number, picture), question in asked:
+        answer, told = _answer(first, picture, question, max_tokens)
+        want, got = (probe(engine, picture, question, told) for engine in (first, second))
+        features.add(want.features, got.features)
+        for errors, mine, theirs in zip(attention, want.attention, got.attention, strict=True):
+            errors.add(mine, theirs)
+        name = str(picture) if isinstance(picture, (str, Path)) else f"picture {number}"
+        answers.append(AnswerDistortion(name, question, answer, *_compare(want, got)))
+        if progress is not None:
+            progress(len(answers), len(asked))
     return Distortion(
         original=first.model.name,
         converted=second.model.name,

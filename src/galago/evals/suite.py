@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago.evals.metrics import Metric
+from galago.types import Answer
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ def judge(task: str, cases: Sequence[Case], given: Sequence[str], floors: Mappin
             failures.append((case.question, case.answer, answer))
     means = {name: value / len(cases) for name, value in sums.items()}
     return Score(task, len(cases), means, floors if cases else {}, tuple(failures))
+
+
+def together(ask_many: Callable[..., Sequence[Answer]], **options: Any) -> Answerer:
+    """An answerer that asks `ask_many` about all pictures it is given at once, with these options."""
+
+    def answer(cases: Sequence[Case]) -> list[str]:
+        return [each.text for each in ask_many([(case.pixels, case.question) for case in cases], **options)]
+
+    return answer
 
 
 def one_by_one(ask: Callable[[NDArray[np.uint8], str], str]) -> Answerer:
