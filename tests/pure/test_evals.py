@@ -1,13 +1,14 @@
 """Answers are judged as the floors of `nano` mean it, and the held-out questions never change."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from galago.errors import UsageError
 from galago.evals import metrics, nano
-from galago.evals.suite import Case, judge, one_by_one
+from galago.evals.suite import Case, judge, one_by_one, together
 
 
 def test_the_fewest_edits_are_counted():
@@ -88,6 +89,15 @@ def test_an_answerer_that_knows_the_truth_reaches_every_floor():
     )
     assert all(score.reached for score in report.scores)
     assert "| colour | 3 | exact 100.0 % (97 %) | yes |" in report.table()
+
+
+def test_an_answerer_may_ask_all_at_once_with_options():
+    asked = list(nano.cases("colour", 2))
+
+    def ask_many(pairs, *, mark):
+        return [SimpleNamespace(text=f"{mark} {question}") for _, question in pairs]
+
+    assert together(ask_many, mark="!")(asked) == [f"! {case.question}" for case in asked]
 
 
 def test_an_unknown_task_is_refused_by_name():
