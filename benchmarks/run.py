@@ -24,6 +24,7 @@ from benchmarks.drivers import common
 from benchmarks.engines import ROOT, Engine, engines, models_folder
 from benchmarks.process import Finished, ProcessFailedError, finish, whole_process
 from benchmarks.record import Record, Sample
+from benchmarks.sieve import sieve
 from benchmarks.table import MACHINE, OURS, markdown
 from benchmarks.workloads import QUESTIONS, WORKLOADS, Workload, pictures
 from galago import device
@@ -181,6 +182,9 @@ def main() -> int:
         paths = pictures(workload, options.models / "pictures")
         comparison = Comparison(workload, options.models, installed, paths)
         describe(comparison, record)
+        held = sieve(workload.threads) if options.sieve else None
+        if held is not None:
+            record.tell(held.told())
         done = take_all(comparison, record, options)
     except GalagoError as error:
         print(f"error: {error}" + (f"\n  try: {error.hint}" if error.hint else ""), file=sys.stderr)
@@ -226,6 +230,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", type=Path, default=models_folder())
     parser.add_argument("--fresh", action="store_true", help="begin the record anew")
     parser.add_argument("--forget", default="", metavar="ENGINES", help="drop their samples first")
+    parser.add_argument("--sieve", action="store_true", help="hold back memory that is read slowly")
     parser.add_argument("--time-limit", type=float, metavar="S", help="start no sample after so many seconds")
     return parser.parse_args()
 

@@ -333,11 +333,12 @@ double peak_f32(Pool& pool, int isa) {
     return ceilings::multiply_adds_per_second(where, where.kernels.peak_f32);
 }
 
-double read_rate(Pool& pool, int isa, int64_t bytes) {
-    check(bytes > 0, bytes, " bytes cannot be read");
+double read_rate(Pool& pool, int isa, nb::handle memory_) {
+    const Array<uint8_t> memory(memory_, "memory", 1);
+    check(memory.packed_from(0).count() > 0, "no memory to read");
     const ops::Place where = place(pool, isa);
     const nb::gil_scoped_release release;
-    return ceilings::bytes_per_second(where, bytes);
+    return ceilings::bytes_per_second(where, memory.data(), memory.count());
 }
 
 std::vector<std::string> isas() {

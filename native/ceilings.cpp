@@ -1,11 +1,8 @@
 #include "ceilings.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 
 namespace galago::ceilings {
 namespace {
@@ -34,33 +31,6 @@ double shortest(const F& run) {
     return best;
 }
 
-// Memory of its own pages, large ones where the system has them; written once, so that it is there.
-class Pages {
-public:
-    Pages(Pool& pool, int64_t bytes) : bytes_(static_cast<size_t>(bytes)) {
-        void* got = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (got == MAP_FAILED) return;
-        data_ = static_cast<char*>(got);
-#if defined(MADV_HUGEPAGE)
-        madvise(data_, bytes_, MADV_HUGEPAGE);
-#endif
-        pool.run(bytes / piece_bytes, [&](int64_t i) {
-            std::memset(data_ + i * piece_bytes, 1, static_cast<size_t>(piece_bytes));
-        });
-    }
-    ~Pages() {
-        if (data_ != nullptr) munmap(data_, bytes_);
-    }
-    Pages(const Pages&) = delete;
-    Pages& operator=(const Pages&) = delete;
-
-    const char* data() const { return data_; }
-
-private:
-    char* data_ = nullptr;
-    size_t bytes_;
-};
-
 }  // namespace
 
 double multiply_adds_per_second(const ops::Place& place, const Peak& peak) {
@@ -76,16 +46,15 @@ double multiply_adds_per_second(const ops::Place& place, const Peak& peak) {
     return static_cast<double>(pieces * rounds * peak.madds) / seconds;
 }
 
-double bytes_per_second(const ops::Place& place, int64_t bytes) {
-    const int64_t pieces = std::max(bytes / piece_bytes, int64_t{1});
-    const Pages pages(place.pool, pieces * piece_bytes);
-    if (pages.data() == nullptr) return 0;
+double bytes_per_second(const ops::Place& place, const uint8_t* memory, int64_t bytes) {
+    const int64_t pieces = (bytes + piece_bytes - 1) / piece_bytes;
     const double seconds = shortest([&] {
         place.pool.run(pieces, [&](int64_t i) {
-            sink = place.kernels.read(pages.data() + i * piece_bytes, piece_bytes);
+            const int64_t begin = i * piece_bytes;
+            sink = place.kernels.read(memory + begin, std::min(piece_bytes, bytes - begin));
         });
     });
-    return static_cast<double>(pieces * piece_bytes) / seconds;
+    return static_cast<double>(bytes) / seconds;
 }
 
 }  // namespace galago::ceilings

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+
 import galago
 from benchmarks.drivers.common import Driver, Job, Values, check_count, run
+from galago import kernels
 from galago.bench.work import count
+from galago.kernels import native
 from galago.media import read_picture
 
 
@@ -60,7 +66,14 @@ class Galago(Driver):
             "prefill_int8_operations": 2 * counted.prefill.int8,
             "prefill_f32_operations": 2 * (counted.prefill.f32 + counted.prefill.attention),
             "token_bytes": counted.token_bytes,
+            "weights_read_bytes_per_s": self._read_rate(),
         }
+
+    def _read_rate(self) -> float:
+        """Bytes in a second of the weights where they lie: the file cache may be slower than other memory."""
+        largest = max(Path(self.job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
+        with kernels.using(threads=self.job.threads):
+            return native.read_rate(np.memmap(largest, np.uint8, "r"))
 
     def close(self) -> None:
         """Free the caches."""

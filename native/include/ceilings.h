@@ -9,8 +9,8 @@ namespace galago::ceilings {
 // milliseconds; 0 where the instruction set has no such loop.
 double multiply_adds_per_second(const ops::Place&, const Peak&);
 
-// Bytes in a second that all threads of the pool together read from memory of this size, which should be far
-// beyond the caches: the best of several runs. 0 where there is not so much memory.
-double bytes_per_second(const ops::Place&, int64_t bytes);
+// Bytes in a second that all threads of the pool together read from this memory, which should be far larger
+// than the caches: the best of several runs.
+double bytes_per_second(const ops::Place&, const uint8_t* memory, int64_t bytes);
 
 }  // namespace galago::ceilings

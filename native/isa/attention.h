@@ -206,7 +206,7 @@ inline void finish(const Attention& p, const AttentionPart& part, const Tile& ti
     }
 }
 
-inline void attention(const Attention& p, const AttentionPart& part, float* scratch) {
+inline void attend_tile(const Attention& p, const AttentionPart& part, float* scratch) {
     const int64_t queries = part.queries.end - part.queries.begin;
     const Tile tile = make_tile(p, queries * (p.heads / p.kv_heads), scratch);
     start(p, part, tile);

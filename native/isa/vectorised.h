@@ -10,6 +10,7 @@
 #include "outer.h"
 //
 #include "attention.h"  // use the above
+#include "attention_row.h"
 #include "dense.h"
 #include "pack.h"
 #include "packed.h"

@@ -15,6 +15,9 @@ pytestmark = pytest.mark.usefixtures("isa")
         (0, 5, 2, 2, 16),
         (1, 1, 1, 1, 8),
         (1, 70, 8, 2, 32),  # one token of a decoder, grouped heads
+        (1, 197, 7, 1, 80),
+        (1, 130, 22, 2, 96),
+        (1, 65, 3, 3, 17),
         (3, 130, 6, 3, 17),  # a head size that is no multiple of anything
         (17, 64, 4, 4, 40),
         (70, 200, 8, 1, 80),

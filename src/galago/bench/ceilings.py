@@ -11,6 +11,9 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from galago import device, kernels
 from galago.errors import GalagoError
 from galago.kernels.context import current
@@ -70,15 +73,24 @@ def measure_here(threads: int, memory_bytes: int | None = None) -> Ceilings:
     free = device.available_memory().value or READ_BYTES
     size = memory_bytes or min(READ_BYTES, free // SHARE)
     isa = current().isa or kernels.available()[-1]
-    return Ceilings(isa, threads, size, _rates(1, size), _rates(threads, size))
+    memory = _memory(size)
+    return Ceilings(isa, threads, size, _rates(1, memory), _rates(threads, memory))
 
 
-def _rates(threads: int, memory_bytes: int) -> Rates:
+def _memory(size: int) -> NDArray[np.uint8] | None:
+    """Memory of so many bytes, written once so that it is there; None where it cannot be had."""
+    try:
+        return np.ones(size, np.uint8)
+    except MemoryError:
+        return None
+
+
+def _rates(threads: int, memory: NDArray[np.uint8] | None) -> Rates:
     from galago.kernels import native
 
     with kernels.using(threads=threads):
         return Rates(
-            read_bytes_per_second=native.read_rate(memory_bytes) or None,
+            read_bytes_per_second=None if memory is None else native.read_rate(memory),
             int8_operations_per_second=2 * native.peak_int8() or None,
             f32_operations_per_second=2 * native.peak_f32() or None,
         )

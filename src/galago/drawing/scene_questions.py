@@ -305,7 +305,7 @@ _MAKERS: tuple[tuple[Callable[[_Scene], Question | None], int], ...] = (
     (absent, 1),
     (present, 1),
     (place, 2),
-    (relation, 2),
+    (relation, 3),
     (box, 2),
     (caption, 1),
 )

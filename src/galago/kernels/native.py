@@ -180,12 +180,9 @@ def peak_f32() -> float:
     return _native.peak_f32(*_place())
 
 
-def read_rate(size: int) -> float:
-    """Bytes in a second that the threads in use read from memory of `size` bytes; 0 where that cannot be had.
-
-    The memory is given back before this returns, but it counts in the peak of the process.
-    """
-    return _native.read_rate(*_place(), size)
+def read_rate(memory: NDArray[np.uint8]) -> float:
+    """Bytes in a second that the threads in use read from memory [n], which is far larger than the caches."""
+    return _native.read_rate(*_place(), memory)
 
 
 @cache

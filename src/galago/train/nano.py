@@ -268,7 +268,7 @@ def open_pool(settings: Settings) -> Pool:
     """The pool of pictures of a run, with its drawing process unless the run is to be repeatable."""
     return Pool(
         settings.out / "pool",
-        mixture(fonts=settings.fonts, largest=settings.largest),
+        mixture(fonts=settings.fonts, largest=settings.largest, easiest=settings.easiest),
         seed=settings.seed,
         shards_kept=settings.shards,
         background=settings.background,

@@ -1,4 +1,4 @@
-"""A pool of drawn pictures: a low-priority process keeps drawing shards, the trainer reads them.
+"""A pool of drawn pictures: one process keeps drawing shards, the trainer reads them.
 
 Every picture is used several times, with other questions, before a newer shard replaces it. What is drawn
 follows `mixture.json` in the pool's folder, which may be changed while both run.
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from galago.drawing import CellLabels, Drawing, Question, Split, draw
 
 SHARD_PICTURES = 64
-NICENESS = 4
-"""Of the drawing process: at 9 a busy machine left it too little, and pictures were learned by heart."""
+REST = 2.0
+"""Once the pool is full, seconds of rest for each second of drawing.
 
-REST = 4.0
-"""Once the pool is full, seconds of rest for each second of drawing."""
+A picture takes about 2 ms to draw and ten times that to learn from: a drawer that gets too little of the
+machine lets pictures be learned by heart.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,11 @@ def read_mixture(folder: Path) -> list[Source]:
     return [Source(**{**v, "size": tuple(v["size"]), "difficulty": tuple(v["difficulty"])}) for v in values]
 
 
-def keep_drawing(folder: Path, seed: int, shards_kept: int, niceness: int) -> None:
+def keep_drawing(folder: Path, seed: int, shards_kept: int) -> None:
     """Draw shards for ever, each time of the source that is furthest behind its share of the pool.
 
     The body of the drawing process; ends when its parent has gone.
     """
-    os.nice(niceness)
     parent = os.getppid()
     number = max((int(p.stem.split("~")[1]) for p in folder.glob("*~*.npz")), default=-1) + 1
     drawn: dict[str, float] = {}
@@ -196,7 +196,7 @@ class Pool:
             write_mixture(folder, sources)
             (folder / "drawn.jsonl").touch()
             self._process = multiprocessing.get_context("spawn").Process(
-                target=keep_drawing, args=(folder, seed, shards_kept, NICENESS), daemon=True
+                target=keep_drawing, args=(folder, seed, shards_kept), daemon=True
             )
             self._process.start()
 

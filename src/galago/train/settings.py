@@ -52,5 +52,7 @@ class Settings:
     log_s: float = 30.0
     save_s: float = 240.0
     validate_s: float = 900.0
+    easiest: float = 0.0
+    """Least difficulty of the pictures drawn, 0 to 1."""
     largest: int | None = None
     """Only pictures of at most so many cells."""

@@ -28,8 +28,8 @@ SHARES: dict[str, float] = {
 """Share of the training pictures by recipe; a recipe that is not named gets 1."""
 
 
-def mixture(*, fonts: str = "full", largest: int | None = None) -> list[Source]:
-    """The sources of a run; with `largest`, only sizes of at most so many cells.
+def mixture(*, fonts: str = "full", largest: int | None = None, easiest: float = 0.0) -> list[Source]:
+    """The sources of a run; with `largest`, only sizes of at most so many cells; none easier than `easiest`.
 
     Raises TrainingError when no size is that small.
     """
@@ -38,7 +38,7 @@ def mixture(*, fonts: str = "full", largest: int | None = None) -> list[Source]:
         fitting = [size for size in sizes if largest is None or size[0] * size[1] <= largest]
         for size in fitting:
             share = SHARES.get(recipe, 1.0) / len(fitting)
-            sources.append(Source(recipe, size, share, fonts=fonts))
+            sources.append(Source(recipe, size, share, (easiest, 1.0), fonts))
     if not sources:
         raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 8")
     return sources
