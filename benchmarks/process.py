@@ -9,8 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from benchmarks.engines import ROOT
+
+REST_S: Final = 1.3
+LONGEST_REST: Final = 92
+"""Times REST_S: two minutes."""
+CALM: Final = 0.01
+"""Share of the machine's time that is as good as nothing."""
 
 
 class ProcessFailedError(Exception):
@@ -73,6 +80,21 @@ def busy_seconds(stat: Path = Path("/proc/stat")) -> float:
     ticks = [int(one) for one in stat.read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]]
     idle, waiting = ticks[3:5]
     return (sum(ticks[:8]) - idle - waiting) / os.sysconf("SC_CLK_TCK")  # guests are counted in the first
+
+
+def await_rest(busy: Callable[[], float] = busy_seconds, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait, for two minutes at most, until the machine has hardly anything to do.
+
+    A process that ends leaves work behind: a virtual machine gives the memory that became free back to its
+    host, in bursts every two seconds that halve the speed of two threads (LOG 2026-11-28).
+    """
+    calm = 0
+    for _ in range(LONGEST_REST):
+        before = busy()
+        sleep(REST_S)
+        calm = calm + 1 if busy() - before < CALM * REST_S * (os.cpu_count() or 1) else 0
+        if calm == 2:  # bursts are two seconds apart
+            return
 
 
 def finish(values: Mapping[str, float]) -> str:

@@ -17,18 +17,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import ceilings
 from benchmarks.drivers import common
 from benchmarks.engines import ROOT, Engine, engines, models_folder
-from benchmarks.process import Finished, ProcessFailedError, finish, whole_process
+from benchmarks.process import Finished, ProcessFailedError, await_rest, finish, whole_process
 from benchmarks.record import Record, Sample
-from benchmarks.sieve import sieve
 from benchmarks.table import MACHINE, OURS, markdown
 from benchmarks.workloads import QUESTIONS, WORKLOADS, Workload, pictures
 from galago import device
 from galago.errors import GalagoError
+
+if TYPE_CHECKING:
+    from benchmarks.sieve import Sieve
 
 PARTS: Final = (common.PROCESS, common.COLD, common.ANSWERS, common.EIGHT_QUESTIONS, common.EIGHT_PICTURES)
 CEILINGS: Final = "ceilings"
@@ -63,6 +65,7 @@ class Comparison:
 
     def take(self, turn: Turn) -> Sample:
         """Take one sample; raises ProcessFailedError."""
+        await_rest()
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if turn.part == CEILINGS:
             values, command = ceilings.measure(self.workload.threads), "python -m galago.bench"
@@ -182,7 +185,7 @@ def main() -> int:
         paths = pictures(workload, options.models / "pictures")
         comparison = Comparison(workload, options.models, installed, paths)
         describe(comparison, record)
-        held = sieve(workload.threads) if options.sieve else None
+        held = hold_back(workload.threads) if options.sieve else None
         if held is not None:
             record.tell(held.told())
         done = take_all(comparison, record, options)
@@ -195,6 +198,13 @@ def main() -> int:
     if not done:
         print("not complete: the same call goes on", file=sys.stderr)
     return 0
+
+
+def hold_back(threads: int) -> Sieve:
+    """Keep slow memory from the engines for as long as the result lives."""
+    from benchmarks.sieve import sieve
+
+    return sieve(threads)
 
 
 def take_all(comparison: Comparison, record: Record, options: argparse.Namespace) -> bool:

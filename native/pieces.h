@@ -13,7 +13,8 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t parts_per_thread = 4;  // so that a thread that is held up does not hold up the others
 
 // Panels of a product in spans that shrink, down to a few panels: who is done first waits for little, and yet
-// most panels are read in long pieces. A round of spans has one for each thread.
+// most panels are read in long pieces, as each start costs (LOG 2026-11-28). A round of spans has one for each
+// thread and takes half of what is left.
 class Shrinking {
 public:
     Shrinking(int64_t panels, int64_t threads) : panels_(panels), threads_(threads) {
@@ -25,7 +26,7 @@ public:
 private:
     int64_t each(int64_t left) const {
         constexpr int64_t least = 4;
-        return ceil_div(std::max(left / (parts_per_thread * threads_), int64_t{1}), least) * least;
+        return ceil_div(std::max(left / (2 * threads_), int64_t{1}), least) * least;
     }
     int64_t at(int64_t i) const {
         if (threads_ == 1) return std::min(i, int64_t{1}) * panels_;

@@ -1,7 +1,5 @@
 """`python -m galago` is `galago`."""
 
-import sys
+from galago.cli import program
 
-from galago.cli import main
-
-sys.exit(main())
+program()

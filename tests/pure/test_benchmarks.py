@@ -15,7 +15,7 @@ from benchmarks.checkpoints import named_config, random_bits, shards, special_ba
 from benchmarks.drivers.common import Driver, Job, forget_files, measure, remember_files
 from benchmarks.drivers.llamacpp import vision_seconds
 from benchmarks.engines import ROOT, engines
-from benchmarks.process import ProcessFailedError, busy_seconds, whole_process
+from benchmarks.process import ProcessFailedError, await_rest, busy_seconds, whole_process
 from benchmarks.record import Record, Sample, Spread
 from benchmarks.run import turns
 from benchmarks.table import ROWS, markdown, ratio, shares
@@ -237,6 +237,9 @@ def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
     spreads = held.spreads("w1")
     assert shares(spreads["galago"], spreads["machine"]) == {"vision": 0.75, "decode": 0.5}
     assert "vision 75%, decode 50%" in markdown(held, "w1")
+    held.add(sample("galago", 2, weights_read_bytes_per_s=20.0))  # where the weights lie, memory is slower
+    spreads = held.spreads("w1")
+    assert shares(spreads["galago"], spreads["machine"])["decode"] == 0.75
 
 
 class Told(Driver):
@@ -295,6 +298,20 @@ def test_what_others_take_of_the_machine_is_told(tmp_path):
     assert done.said == "a job\n"
     assert 0 <= done.others_share <= 1
     assert "took at most 20% of the machine" in markdown(record(sample("galago", others_share=0.2)), "w1")
+
+
+@pytest.mark.parametrize(
+    ("burdens", "waits"), [([0, 0], 2), ([9, 0, 9, 0, 0], 5), ([9] * 200, 92)], ids=["calm", "bursts", "busy"]
+)
+def test_a_measurement_waits_until_the_machine_rests(burdens, waits):
+    spent, rests = [0.0], []
+
+    def sleep(seconds):
+        spent[0] += burdens[len(rests)]
+        rests.append(seconds)
+
+    await_rest(lambda: spent[0], sleep)
+    assert len(rests) == waits
 
 
 def test_a_process_that_fails_tells_the_end_of_its_words():

@@ -7,6 +7,7 @@ import sys
 import types
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -145,22 +146,54 @@ def test_help_loads_nothing_heavy(line):
     assert not HEAVY & set(done.stdout.split())
 
 
-def test_a_reader_that_goes_away_is_no_error():
-    code = """
-import sys, types
-from galago.cli import app as m, doctor
+ENDLESS = """
+import atexit, sys, threading
+from galago.cli import app, doctor
 def run(settings):
-    for _ in range(100_000): print("words, words, words")
+    atexit.register(print, "handler", file=sys.stderr)
+    for _ in range({lines}): print("words, words, words")
+    {then}
 doctor.run = run
-sys.exit(m.main(["doctor"]))
+sys.argv = ["galago", "doctor"]
+app.program()
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+
+
+def ending(lines, then="return 3"):
+    return [sys.executable, "-c", ENDLESS.format(lines=lines, then=then)]
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    with subprocess.Popen(ending(100_000), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()
-        assert process.stderr.read() == b""
+        assert process.stderr.read() == b"handler\n"
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_full_disk_is_one_line(lines):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(ending(lines), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space is left")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_program_ends_with_all_said_and_its_handlers_run():
+    done = subprocess.run(ending(100_000), capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stdout.count("\n") == 100_000
+    assert done.stderr == "handler\n"
+
+
+def test_a_program_waits_for_threads_that_are_no_daemons():
+    thread = (
+        "threading.Thread(target=lambda: (threading.main_thread().join(), print('late'))).start(); return 3"
+    )
+    done = subprocess.run(ending(1, thread), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "words, words, words\nlate\n", "handler\n")
 
 
 def test_a_field_of_choices_refuses_others(capsys):

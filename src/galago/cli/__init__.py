@@ -4,6 +4,6 @@ stdout is the answer, stderr the rest; exit 0 good, 1 failed, 2 misuse, 130 inte
 imported when it is called, and what it needs when it runs, so that help answers at once.
 """
 
-from galago.cli.app import COMMANDS, application, main
+from galago.cli.app import COMMANDS, application, main, program
 
-__all__ = ["COMMANDS", "application", "main"]
+__all__ = ["COMMANDS", "application", "main", "program"]

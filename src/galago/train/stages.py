@@ -13,13 +13,13 @@ from galago.train.pool import Source
 STAGES = ("look", "answer", "settle")
 
 SHARES: dict[str, float] = {
-    "scene": 4.5,
-    "word": 1.5,
-    "line": 1.8,
-    "lines": 1.0,
+    "scene": 4.0,
+    "word": 1.8,
+    "line": 2.0,
+    "lines": 1.3,
     "seven_segment": 0.7,
     "lcd": 0.7,
-    "gauge": 0.7,
+    "gauge": 0.9,
     "sign": 0.7,
     "label": 0.7,
     "receipt": 0.5,
