@@ -7,7 +7,6 @@ namespace galago::GALAGO_ISA {
 // Heads times keys, or heads times vectors of channels, that have their sums in registers together.
 constexpr int row_heads = tile_rows * tile_vectors >= 16 ? 4 : 2;
 constexpr int row_keys = 4, row_vectors = 4;
-constexpr int64_t rows_ahead = 16;  // keys are fetched so long before they are read, values a block before
 
 struct Row {
     int64_t heads, size, padded;       // of the query that share the key head; channels, and padded
@@ -43,8 +42,11 @@ inline Row make_row(const Attention& p, int64_t kv_head, const float* query, flo
     return row;
 }
 
-inline void fetch(const float* row, int64_t size) {
-    for (int64_t c = 0; c < size; c += 16) __builtin_prefetch(row + c, 0, 2);
+// Fetches rows from `begin` on, of which there are `count`. Memory is kept busy: while scores are computed,
+// the values of the block are fetched, and while those are added up, the keys of the next.
+inline void fetch(Rows<const float> rows, int64_t begin, int64_t end, int64_t count, int64_t size) {
+    for (int64_t i = begin; i < end && i < count; ++i)
+        for (int64_t c = 0; c < size; c += 16) __builtin_prefetch(rows[i] + c, 0, 2);
 }
 
 template <int n>
@@ -127,7 +129,8 @@ inline void soften(const Row& row, int64_t count) {
 // Adds `count` weighted values to some channels of some heads; `rest` of the last vector where not whole.
 template <int heads, int vectors, bool whole>
 inline void add_values(
-    const Row& row, int64_t first, int64_t c, Rows<const float> values, int64_t count, bool begin
+    const Row& row, int64_t first, int64_t c, Rows<const float> values, int64_t count, bool begin,
+    Rows<const float> next, int64_t nexts
 ) {
     const float* weights = row.weights + first * key_block;
     float* to = row.sums + first * row.padded + c;
@@ -140,6 +143,7 @@ inline void add_values(
             sums[h][v] = begin ? zero() : load(to + h * row.padded + v * Vec::width) * shrink;
     }
     for (int64_t s = 0; s < count; ++s) {
+        if (s < nexts) fetch(next, s, s + 1, nexts, row.size);
         const float* from = values[s] + c;
         Vec value[vectors];
         for (int v = 0; v < vectors; ++v)
@@ -163,28 +167,28 @@ inline void attend_row(const Attention& p, const AttentionPart& part, float* scr
     const int64_t seen = part.causal && part.seen < all ? part.seen : all;
     const Rows<const float> keys{p.k.at(part.keys.begin, part.kv_head), p.k.token_stride};
     const Rows<const float> values{p.v.at(part.keys.begin, part.kv_head), p.v.token_stride};
+    fetch(keys, 0, key_block, seen, p.size);
     for (int64_t s = 0; s < seen; s += key_block) {
         const int64_t count = seen - s < key_block ? seen - s : key_block;
         for (int64_t i = 0; i < count; i += row_keys) {
-            for (int64_t j = i; j < i + row_keys && s + j < seen; ++j) {
-                if (s + j + rows_ahead < seen) fetch(keys[s + j + rows_ahead], p.size);
-                fetch(values[s + j], p.size);
-            }
+            fetch(values, s + i, s + i + row_keys, seen, p.size);
             by_heads<row_heads>(row.heads, [&](auto heads, int64_t first) {
                 const Rows<const float> those{keys[s + i], keys.stride};
                 score<heads.value>(row, first, those, count - i, row.weights + i);
             });
         }
         soften(row, count);
-        const Rows<const float> those{values[s], values.stride};
+        const Rows<const float> those{values[s], values.stride}, next{keys[s + count], keys.stride};
         by_heads<row_heads>(row.heads, [&](auto heads, int64_t first) {
             constexpr int64_t wide = row_vectors * Vec::width;
+            const auto nexts = [&](int64_t c) { return first + c == 0 ? seen - s - count : 0; };
             int64_t c = 0;
             for (; c + wide <= p.size; c += wide)
-                add_values<heads.value, row_vectors, true>(row, first, c, those, count, s == 0);
+                add_values<heads.value, row_vectors, true>(row, first, c, those, count, s == 0, next, nexts(c));
             for (; c + Vec::width <= p.size; c += Vec::width)
-                add_values<heads.value, 1, true>(row, first, c, those, count, s == 0);
-            if (c < p.size) add_values<heads.value, 1, false>(row, first, c, those, count, s == 0);
+                add_values<heads.value, 1, true>(row, first, c, those, count, s == 0, next, nexts(c));
+            if (c < p.size)
+                add_values<heads.value, 1, false>(row, first, c, those, count, s == 0, next, nexts(c));
         });
     }
     for (int64_t h = 0; h < row.heads; ++h) {

@@ -13,7 +13,7 @@ namespace galago::GALAGO_ISA {
 constexpr int64_t tile_tokens = 16;   // of a register
 constexpr int64_t tile_bytes = 1024;  // of a register
 constexpr int64_t tile_sums = 256;    // of a register
-constexpr int64_t tile_few = 8;       // up to so many tokens are left to packed.h; not measured
+constexpr int64_t tile_few = 8;       // up to so many tokens are left to packed.h (LOG 2026-11-28)
 constexpr int64_t tile_block = 512;   // columns of two panels that stay in the first-level cache
 constexpr int pair = 2;               // tiles of tokens, panels and groups that are computed together
 

@@ -136,7 +136,15 @@ class Generation:
         if not is_finite(logits):
             self._finish("garbage", "the model computed numbers that are not finite")
             return
-        token = self._sampler.choose(logits, self._allowed(len(logits)))
+        early = len(self.tokens) < self._params.min_tokens
+        if self._constraint is not None:
+            token = self._sampler.choose(logits, self._allowed(self._constraint, early=early))
+        elif early:
+            without = logits.copy()
+            without[self._ends] = -np.inf
+            token = self._sampler.choose(without)
+        else:
+            token = self._sampler.choose(logits)
         if token in self._ends:
             self._finish("stop")
             return
@@ -156,16 +164,9 @@ class Generation:
         if not self.finished:
             self._finish("cancelled")
 
-    def _allowed(self, vocabulary: int) -> NDArray[np.bool_] | None:
-        """The mask [V] of tokens that may come; None when all may."""
-        early = len(self.tokens) < self._params.min_tokens
-        if self._constraint is None:
-            if not early:
-                return None
-            allowed = np.ones(vocabulary, np.bool_)
-            allowed[self._ends] = False
-            return allowed
-        allowed = self._constraint.allowed()
+    def _allowed(self, constraint: Constraint, *, early: bool) -> NDArray[np.bool_]:
+        """The mask [V] of tokens that may come; no end of the answer where it is too early for one."""
+        allowed = constraint.allowed()
         if early:
             without = allowed.copy()
             without[self._ends] = False
