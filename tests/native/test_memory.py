@@ -1,5 +1,6 @@
 """Memory is a promise: the plan counts what is really taken, and what is given up changes no number."""
 
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -256,7 +257,7 @@ def test_the_plan_says_what_memory_was_given(packed):
     assert plan.resident_bytes <= 300_000_000
 
 
-@pytest.mark.parametrize(("set_by_user", "want"), [(None, [(-8, 1)]), ("4", [])])
+@pytest.mark.parametrize(("set_by_user", "want"), [(None, list(frugal.HEAP_OPTIONS)), ("4", [])])
 def test_threads_share_one_heap_unless_the_user_says_otherwise(folder, monkeypatch, set_by_user, want):
     told = []
     monkeypatch.setattr(frugal, "_of_glibc", lambda _name: lambda *given: told.append(given))
@@ -265,3 +266,14 @@ def test_threads_share_one_heap_unless_the_user_says_otherwise(folder, monkeypat
         monkeypatch.setenv("MALLOC_ARENA_MAX", set_by_user)
     galago.load(folder, cache=False)
     assert told == want
+
+
+@pytest.mark.parametrize("memory", [None, 300_000_000])
+def test_free_memory_is_given_back_at_rest_and_under_a_budget_in_between(packed, monkeypatch, memory):
+    at_rest, between = threading.Event(), []
+    monkeypatch.setattr("galago.engine.engine.give_back_heap", at_rest.set)
+    monkeypatch.setattr(frugal, "give_back_heap", lambda: between.append(at_rest.is_set()))
+    galago.load(packed, cache=False, memory=memory).ask(PICTURE, "What?", max_tokens=4)
+    assert at_rest.wait(60)
+    assert bool(between) == (memory is not None)
+    assert not any(between)

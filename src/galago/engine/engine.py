@@ -24,6 +24,7 @@ from galago.engine.decode import prompt_logits
 from galago.engine.encoder import Encoder
 from galago.engine.encoding import EncodeQueue
 from galago.engine.features import EncodedImage
+from galago.engine.frugal import give_back_heap
 from galago.engine.grammar import GrammarCompiler
 from galago.engine.guard import GARBAGE_HINT, is_finite
 from galago.engine.job import Job
@@ -80,7 +81,8 @@ class Engine:
         self._batch = Batch(
             model, self.prefixes, self._new_cache, chunk=chunk, beside=beside, together=together
         )
-        self._scheduler = Scheduler(self._batch, self._lock, self.computing)
+        rest = None if plan is None else give_back_heap
+        self._scheduler = Scheduler(self._batch, self._lock, self.computing, rest)
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
         self._pictures = EncodeQueue(
             self._encoder,

@@ -21,8 +21,8 @@ from galago.models import Pieces, VisionLanguageModel
 from galago.packing import Bf16Weight, PackedWeight, Weight
 from galago.types import Grid
 
-M_ARENA_MAX = -8
-"""Of malloc.h."""
+HEAP_OPTIONS = ((-8, 1), (-3, 32 << 20), (-1, (1 << 31) - 1))
+"""M_ARENA_MAX, M_MMAP_THRESHOLD (at its most) and M_TRIM_THRESHOLD (never) of malloc.h."""
 MANY_ROWS = 64
 """Rows of a call that leave so much free memory behind that looking for it is worth its 0.2 ms."""
 
@@ -31,13 +31,20 @@ class FrugalNetwork:
     """A filled network as the engine sees it (see `models.family.VisionLanguageModel`).
 
     `rows` patches are encoded at a time. With `release_vision` every part of the tower is given back after
-    its use, and so is every block of the decoder from the `kept_blocks`-th on.
+    its use, and so is every block of the decoder from the `kept_blocks`-th on. Where memory is `tight`, the
+    heap's free pages are given back after each of the two, else when the engine rests.
     """
 
     def __init__(
-        self, network: VisionLanguageModel, *, rows: int, release_vision: bool, kept_blocks: int
+        self,
+        network: VisionLanguageModel,
+        *,
+        rows: int,
+        release_vision: bool,
+        kept_blocks: int,
+        tight: bool = True,
     ) -> None:
-        self._network, self._kept = network, kept_blocks
+        self._network, self._kept, self._tight = network, kept_blocks, tight
         self._vision = {id(part): pages_of(part) for part in network.vision_parts if release_vision}
         self._text = [pages_of(block) for block in network.text_blocks[kept_blocks:]]
         self._pieces = Pieces(rows, self._left)
@@ -65,7 +72,8 @@ class FrugalNetwork:
     def encode(self, patches: nn.Array, grids: Sequence[Grid], pieces: Pieces | None = None) -> nn.Array:
         """Patches [P, values] of one or more visuals -> features [P / merge^2, dim]."""
         features = self._network.encode(patches, grids, pieces or self._pieces)
-        give_back_heap()
+        if self._tight:
+            give_back_heap()
         return features
 
     def embed(self, ids: NDArray[np.int64]) -> nn.Array:
@@ -79,7 +87,7 @@ class FrugalNetwork:
         hidden = self._network.decode(x, positions, cache)
         if self._text:
             self._text[-1].release()
-        if len(x) >= MANY_ROWS:
+        if self._tight and len(x) >= MANY_ROWS:
             give_back_heap()
         return hidden
 
@@ -122,7 +130,11 @@ def frugal(network: VisionLanguageModel, plan: MemoryPlan) -> FrugalNetwork:
     """A network that works as planned, in one heap (see `share_one_heap`)."""
     share_one_heap()
     return FrugalNetwork(
-        network, rows=plan.rows, release_vision=plan.release_vision, kept_blocks=plan.kept_blocks
+        network,
+        rows=plan.rows,
+        release_vision=plan.release_vision,
+        kept_blocks=plan.kept_blocks,
+        tight=plan.budget_bytes is not None or plan.release_vision,
     )
 
 
@@ -137,11 +149,13 @@ def share_one_heap() -> None:
     """Have all threads of the process allocate from one heap, unless MALLOC_ARENA_MAX says otherwise.
 
     glibc gives every thread a heap of its own, whose top `give_back_heap` cannot return: the threads that
-    encode and decode come and go, and each would leave the largest it ever took. LOG 2026-11-28
+    encode and decode come and go, and each would leave the largest it ever took. And the heap keeps what is
+    free until `give_back_heap`, as pages that come and go with every product are slow. LOG 2026-11-28
     """
-    limit = None if "MALLOC_ARENA_MAX" in os.environ else _of_glibc("mallopt")
-    if limit is not None:
-        limit(M_ARENA_MAX, 1)
+    set_option = None if "MALLOC_ARENA_MAX" in os.environ else _of_glibc("mallopt")
+    if set_option is not None:
+        for option in HEAP_OPTIONS:
+            set_option(*option)
 
 
 @cache

@@ -7,7 +7,7 @@ sees to the order of things; what a step computes is `Batch`'s and `share`'s mat
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from galago.engine.batch import Batch, Computing, Step
@@ -17,15 +17,20 @@ from galago.engine.worker import Work, Worker, hear
 
 
 class Scheduler:
-    """Methods may be called by any thread that does not hold the lock."""
+    """Methods may be called by any thread that does not hold the lock.
+
+    `rest` is called, without the lock, when the last answer has ended.
+    """
 
     def __init__(
         self,
         batch: Batch,
         lock: threading.Lock,
         computing: Computing,
+        rest: Callable[[], None] | None = None,
     ) -> None:
         self._batch, self._lock, self._computing = batch, lock, computing
+        self._rest, self._tired = rest, False
         self._worker = Worker("galago-decode", lock, self._take, batch.fail)
 
     def submit(self, job: Job, pictures: EncodeQueue) -> None:
@@ -73,7 +78,13 @@ class Scheduler:
 
     def _take(self) -> Work | None:
         step = self._batch.begin()
-        return None if step is None else partial(self._run, step)
+        if step is not None:
+            self._tired = True
+            return partial(self._run, step)
+        if self._tired and not self._batch.jobs:
+            self._tired = False
+            return self._rest
+        return None
 
     def _run(self, step: Step) -> None:
         step.compute(self._computing)
