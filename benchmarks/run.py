@@ -65,7 +65,6 @@ class Comparison:
 
     def take(self, turn: Turn) -> Sample:
         """Take one sample; raises ProcessFailedError."""
-        await_rest()
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if turn.part == CEILINGS:
             values, command = ceilings.measure(self.workload.threads), "python -m galago.bench"
@@ -81,6 +80,7 @@ class Comparison:
         load = self.workload
         model = engine.model(load.name, self.models)
         common.remember_files(model)
+        await_rest()
         command = engine.whole(model, self.pictures[0], QUESTIONS[0], load.new_tokens, load.threads)
         done = whole_process(command)
         written = engine.tokens_written(done.said, done.complained)
@@ -91,6 +91,7 @@ class Comparison:
     def _driver(self, engine: Engine, part: str) -> tuple[dict[str, float], str]:
         model = engine.model(self.workload.name, self.models)
         (common.forget_files if part == common.COLD else common.remember_files)(model)
+        await_rest()
         job: dict[str, Any] = {
             "part": part,
             "model": str(model),

@@ -33,8 +33,8 @@ INT8_SHARE: Final = 0.6
 """What products of packed weights reach of their ceiling; tiles are fed slower than they multiply."""
 F32_SHARE: Final = 0.42
 """What attention and products of other weights reach of theirs."""
-READ_SHARE: Final = 0.6
-"""What decoding reaches of the ceiling of reading. All shares: LOG 2026-11-28"""
+READ_SHARE: Final = 0.75
+"""What decoding reaches of the ceiling of reading, kernel calls apart. All shares: LOG 2026-11-28"""
 STAGE_S: Final = 5e-3
 """Seconds that vision and prefill each cost beside their work: threads that wake, memory touched first."""
 CALL_S: Final = 12e-6
