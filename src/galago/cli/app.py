@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import os
 import sys
 import threading
@@ -83,6 +84,7 @@ def program() -> NoReturn:
 
     Python would take down one module after the other, which takes as long as a short answer of nano.
     """
+    gc.set_threshold(20_000)  # imports make many objects and no garbage: looking for it takes 3 ms
     code = main()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)  # which waits for them
