@@ -145,9 +145,14 @@ def describe(comparison: Comparison, record: Record) -> None:
 
 
 def commit() -> str:
-    """The commit that is measured, marked where the tree differs from it."""
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    """The commit that is measured, marked where the tree differs from it; records are not measured."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/records")
+    return git("describe", "--always") + ("-dirty" if changed else "")
 
 
 def version(engine: Engine) -> str:
