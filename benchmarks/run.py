@@ -62,12 +62,15 @@ class Comparison:
     models: Path
     engines: dict[str, Engine]
     pictures: list[Path]
+    sieve: Sieve | None = None
+    """Memory that is kept from the engines; the samples of the ceilings tell of it."""
 
     def take(self, turn: Turn) -> Sample:
         """Take one sample; raises ProcessFailedError."""
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if turn.part == CEILINGS:
             values, command = ceilings.measure(self.workload.threads), "python -m galago.bench"
+            values |= {} if self.sieve is None else self.sieve.told()
         elif turn.part == common.PROCESS and self.engines[turn.engine].binary:
             values, command = self._binary(self.engines[turn.engine])
         else:
@@ -191,9 +194,8 @@ def main() -> int:
         paths = pictures(workload, options.models / "pictures")
         comparison = Comparison(workload, options.models, installed, paths)
         describe(comparison, record)
-        held = hold_back(workload.threads) if options.sieve else None
-        if held is not None:
-            record.tell(held.told())
+        if options.sieve:
+            comparison.sieve = hold_back(workload.threads)
         done = take_all(comparison, record, options)
     except GalagoError as error:
         print(f"error: {error}" + (f"\n  try: {error.hint}" if error.hint else ""), file=sys.stderr)
