@@ -50,9 +50,14 @@ inline T* row_of(const Heads<T>& heads, const AttentionPart& part, const Tile& t
     return heads.at(part.queries.begin + row / tile.share, part.kv_head * tile.share + row % tile.share);
 }
 
-inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
+// What makes scores of queries for exp2.
+inline Vec query_scale(const Attention& p) {
     constexpr float log2_e = 1.44269504F;
-    const Vec scale = splat(log2_e / __builtin_sqrtf(static_cast<float>(p.size)));
+    return splat(log2_e / __builtin_sqrtf(static_cast<float>(p.size)));
+}
+
+inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
+    const Vec scale = query_scale(p);
     for (int64_t c = 0; c < tile.columns; c += Vec::width) {
         const float* from[Vec::width];
         for (int64_t i = 0; i < Vec::width; ++i) {

@@ -9,10 +9,10 @@ constexpr int row_heads = tile_rows * tile_vectors >= 16 ? 4 : 2;
 constexpr int row_keys = 4, row_vectors = 4;
 
 struct Row {
-    int64_t heads, size, padded;       // of the query that share the key head; channels, and padded
-    float *queries, *sums;             // [heads, padded]; queries are scaled for exp2
-    float* weights;                    // [heads, key_block]: scores, then their exponentials
-    float *peaks, *shrinks, *totals;   // [heads]: largest scores, factors of old sums
+    int64_t heads, size, padded;      // of the query that share the key head; channels, and padded
+    float *queries, *sums;            // [heads, padded]; queries are scaled for exp2
+    float* weights;                   // [heads, key_block]: scores, then their exponentials
+    float *peaks, *shrinks, *totals;  // [heads]: largest scores, factors of old sums
 };
 
 inline Row make_row(const Attention& p, int64_t kv_head, const float* query, float* scratch) {
@@ -27,7 +27,7 @@ inline Row make_row(const Attention& p, int64_t kv_head, const float* query, flo
     row.peaks = take(padded(row.heads));
     row.shrinks = take(padded(row.heads));
     row.totals = take(padded(row.heads));
-    const Vec scale = splat(1.44269504F / __builtin_sqrtf(static_cast<float>(p.size)));
+    const Vec scale = query_scale(p);
     for (int64_t h = 0; h < row.heads; ++h) {
         float* to = row.queries + h * row.padded;
         store(to + row.padded - Vec::width, zero());
@@ -126,7 +126,8 @@ inline void soften(const Row& row, int64_t count) {
     }
 }
 
-// Adds `count` weighted values to some channels of some heads; `rest` of the last vector where not whole.
+// Adds `count` weighted values to some channels of some heads, from `c` on, which end within the vector where it
+// is not whole. Meanwhile the first `nexts` rows of `next` are fetched.
 template <int heads, int vectors, bool whole>
 inline void add_values(
     const Row& row, int64_t first, int64_t c, Rows<const float> values, int64_t count, bool begin,
