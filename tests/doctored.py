@@ -62,6 +62,9 @@ class Scripted:
             row[self._script[min(place - self._first, len(self._script) - 1)]] = 9
         return rows
 
+    def best_logits(self, hidden: np.ndarray, _best: int) -> np.ndarray:
+        return self.logits(hidden)
+
 
 def saying(model: Model, text: str | Sequence[int]) -> Model:
     """A model like this one that answers with a text, or with tokens, and then ends."""

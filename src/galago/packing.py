@@ -124,6 +124,11 @@ class PackedWeight:
         """The arrays that there are, by name, in the order they are stored."""
         return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
+    def panels(self, places: NDArray[np.integer]) -> PackedWeight:
+        """The rows of the panels `places` [n], padding included, as a weight [16 n, cols] of its own."""
+        parts = {name: array[places] for name, array in self.parts.items()}
+        return PackedWeight.of(self.bits, self.group, (len(places) * PANEL, self.cols), parts)
+
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, cols), without padding."""
@@ -271,9 +276,7 @@ def take_rows(weight: Weight, ids: NDArray[np.integer]) -> F32:
     if len(ids) == 0:
         return np.empty((0, weight.cols), np.float32)
     panels, places = np.unique(ids // PANEL, return_inverse=True)
-    parts = {name: array[panels] for name, array in weight.parts.items()}
-    part = PackedWeight.of(weight.bits, weight.group, (len(panels) * PANEL, weight.cols), parts)
-    taken: F32 = unpack(part)[places * PANEL + ids % PANEL]
+    taken: F32 = unpack(weight.panels(panels))[places * PANEL + ids % PANEL]
     return taken
 
 

@@ -65,6 +65,9 @@ def expected_work(
     config = checkpoint.config
     built = checkpoint.family.build(config)
     nn.assign(built.module, _stubs(checkpoint, weights))
+    screen = checkpoint.screen(weights)
+    if screen is not None and plan.is_screened:
+        built.screen_with(screen)
     network = FrugalNetwork(built, rows=plan.rows, release_vision=False, kept_blocks=len(built.text_blocks))
     processor = within(checkpoint.processor(), config.context, plan)
     visual = processor.image(np.zeros((side, side, 3), np.uint8))

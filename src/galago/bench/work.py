@@ -97,7 +97,7 @@ def _decode(network: VisionLanguageModel, rows: int, tokens: int, width: int, ax
     with counting() as tally:
         past = _Past(tokens, tally)
         hidden = network.decode(np.zeros((rows, width), np.float32), np.zeros((axes, rows), np.int64), past)
-        network.logits(hidden[-1:])
+        network.best_logits(hidden[-1:], 1)
     return tally
 
 

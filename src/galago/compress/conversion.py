@@ -16,6 +16,7 @@ from galago.formats import packed
 from galago.formats.folder import copy_companions, new_folder
 from galago.formats.safetensors import SINGLE_FILE, writing
 from galago.kernels.context import usable_processors
+from galago.packing import Weight
 from galago.types import Weights
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -59,7 +60,21 @@ def convert(
     specs: dict[str, Any] = {}
     for tensor in checkpoint.tensors:
         specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, kinds[tensor.ours], group)
+    head = checkpoint.head
+    assert head.matrix is not None
+    is_screened = packed.is_worth_screening(head.matrix, kinds[head.ours])
+    if is_screened:
+        specs |= packed.specs(packed.screen_name(head.ours), head.matrix, "q4", group)
     total, done = sum(spec.byte_count for spec in specs.values()), 0
+
+    def put(name: str, weight: Weight) -> None:
+        nonlocal done
+        for part, array in packed.arrays(name, weight).items():
+            sink.put(part, array)
+            done += array.nbytes
+            if progress is not None:
+                progress(done, total)
+
     with new_folder(destination, needed_bytes=total) as folder:
         copy_companions(checkpoint.folder, folder)
         with (
@@ -67,12 +82,9 @@ def convert(
             ThreadPoolExecutor(usable_processors()) as threads,
         ):
             for tensor in checkpoint.tensors:
-                weight = checkpoint.weight(tensor, weights, group=group, threads=threads)
-                for name, array in packed.arrays(tensor.ours, weight).items():
-                    sink.put(name, array)
-                    done += array.nbytes
-                    if progress is not None:
-                        progress(done, total)
+                put(tensor.ours, checkpoint.weight(tensor, weights, group=group, threads=threads))
+            if is_screened:
+                put(packed.screen_name(head.ours), checkpoint.coarse_head(weights, group, threads))
     before = sum(checkpoint.stored_bytes(tensor) for tensor in checkpoint.tensors)
     counts = {kind: list(kinds.values()).count(kind) for kind in dict.fromkeys(kinds.values())}
     return Conversion(Path(destination), weights, before, total, counts)

@@ -7,7 +7,7 @@ read; dense and packed tensors stay memory-mapped, conversion happens only where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from galago.formats import packed
 from galago.formats.mapped import MappedPages
 from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, open_with_metadata
 from galago.models import Family, ModelConfig, Processor, Tensor, family
-from galago.packing import Bf16Weight, Weight
+from galago.packing import Bf16Weight, PackedWeight, Weight
 from galago.types import Weights
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Checkpoint:
         """
         found = {tensor.ours: self._spelled(tensor) for tensor in self.tensors}
         missing = [tensor for tensor in self.tensors if not found[tensor.ours]]
-        known = {name for names in found.values() for name in names}
+        known = {name for names in found.values() for name in names} | set(self._screen)
         extra = [name for name in self.stored if name not in known and not self.family.unused(name)]
         if missing:
             import difflib  # only a mistake needs it
@@ -102,6 +102,37 @@ class Checkpoint:
                 hint="quantised checkpoints of other tools are not read by this version",
             )
         return "bf16" if _DENSE[dtype] == "bf16" else "f32"
+
+    @property
+    def head(self) -> Tensor:
+        """The output projection."""
+        return next(tensor for tensor in self.tensors if tensor.is_head)
+
+    def screen(self, wanted: Weights | None) -> PackedWeight | None:
+        """The coarse copy of the output projection, where the file has one of it as wanted.
+
+        None keeps the file's kind. Raises WeightError when the copy does not fit.
+        """
+        head = self.head
+        if not self._screen or (wanted is not None and head.kind(wanted) != self.kind(head)):
+            return None
+        assert head.matrix is not None
+        try:
+            return packed.packed_weight(self.stored, self._screen, head.matrix)
+        except WeightError as error:
+            raise WeightError(f"{self.folder}: {error}") from error
+
+    def coarse_head(self, wanted: Weights, group: int | None, threads: Executor | None = None) -> Weight:
+        """What `screen` of a file of the wanted kind is to be; its own copy if it has one in such groups."""
+        held = self.screen(wanted)
+        if held is not None and group in (None, held.group):
+            return held
+        return self.weight(replace(self.head, floor="q4"), "q4", group=group, threads=threads)
+
+    @property
+    def _screen(self) -> tuple[str, ...]:
+        """The stored tensors of the coarse copy."""
+        return packed.spelled(self.stored, packed.screen_name(self.head.ours)) if self.is_packed else ()
 
     def processor(self) -> Processor:
         """What makes patches of pictures; raises ConfigError when its settings are missing or unknown."""

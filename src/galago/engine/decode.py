@@ -45,12 +45,23 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
         cache = BatchCache([(generation.cache, count) for generation, count in shares])
         hidden = network.decode(x[0] if len(x) == 1 else kernels.concatenate(x), positions, cache)
         wanted = hidden if len(told) == len(hidden) else kernels.take(hidden, np.array(told, np.int64))
-        logits: F32 | None = kernels.to_numpy(network.logits(wanted)) if told else None
+        looks_at = [
+            one.looks_at for (one, _), part in zip(shares, parts, strict=True) if part.start < part.stop
+        ]
+        logits = _logits(network, wanted, looks_at) if told else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)
         raise
     return [None if logits is None or part.start == part.stop else logits[part] for part in parts]
+
+
+def _logits(network: VisionLanguageModel, hidden: kernels.Array, looks_at: list[int | None]) -> F32:
+    """Hidden [n, dim] of sequences that look at so many of the largest logits -> [n, vocabulary]."""
+    best = looks_at[0] if len(hidden) == 1 else None
+    computed = network.logits(hidden) if best is None else network.best_logits(hidden, best)
+    logits: F32 = kernels.to_numpy(computed)
+    return logits
 
 
 def _steady(shares: Sequence[tuple[Generation, int]], rows: Sequence[Rows]) -> list[PagedCache]:

@@ -103,6 +103,14 @@ class FrugalNetwork:
         """Hidden [T, dim] -> [T, vocabulary]."""
         return self._network.logits(hidden)
 
+    def best_logits(self, hidden: nn.Array, best: int) -> nn.Array:
+        """Hidden [1, dim] -> [1, vocabulary], of which only the `best` largest are looked at."""
+        return self._network.best_logits(hidden, best)
+
+    def screen_with(self, rough: nn.Array) -> None:
+        """Take a coarse copy of the output projection."""
+        self._network.screen_with(rough)
+
     def _left(self, part: nn.Module) -> None:
         pages = self._vision.get(id(part))
         if pages is not None:

@@ -74,6 +74,18 @@ class Generation:
         return len(self.cache) >= len(self.prompt)
 
     @property
+    def looks_at(self) -> int | None:
+        """How many of the largest of the next logits are looked at; None where it may be any."""
+        if self._constraint is not None or not self._sampler.takes_best:
+            return None
+        return 1 + len(self._ends) if self._is_early else 1
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether the answer may not end yet."""
+        return len(self.tokens) < self._params.min_tokens
+
+    @property
     def finished(self) -> bool:
         """Whether the answer has ended."""
         return self.finish_reason is not None
@@ -136,7 +148,7 @@ class Generation:
         if not is_finite(logits):
             self._finish("garbage", "the model computed numbers that are not finite")
             return
-        early = len(self.tokens) < self._params.min_tokens
+        early = self._is_early
         if self._constraint is not None:
             token = self._sampler.choose(logits, self._allowed(self._constraint, early=early))
         elif early:

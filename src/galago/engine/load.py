@@ -108,6 +108,10 @@ def load_checkpoint(
     network = checkpoint.family.build(checkpoint.config)
     with device.computing(partial(would_fit, checkpoint)):
         held = fill(network, checkpoint, weights, progress, device)
+        screen = checkpoint.screen(weights) if device.is_host else None
+        if screen is not None and (plan is None or plan.is_screened):
+            network.screen_with(screen)
+            held += screen.nbytes
         device.synchronise()
     return LoadedModel(
         checkpoint,

@@ -20,7 +20,8 @@ class MemoryPlan:
     `resident_bytes` is the most that the process is expected to have in memory; `budget_bytes` None is no
     budget but what the machine has free. `kv_bytes` has room for `context` tokens. `image_tokens` is the most
     that one picture may take, `picture_pixels` the largest picture that is read. Of the `mapped_bytes` among
-    the `weights_bytes`, `pages_bytes` are in memory at once.
+    the `weights_bytes`, `pages_bytes` are in memory at once. `is_screened`: a coarse copy of the output
+    projection is used if there is one.
     """
 
     budget_bytes: int | None
@@ -41,6 +42,7 @@ class MemoryPlan:
     chunk: int
     release_vision: bool
     kept_blocks: int
+    is_screened: bool
     choices: tuple[str, ...] = ()
     """What was given up, in words; empty where nothing was."""
 

@@ -2,7 +2,8 @@
 
 A budget counts everything that is resident: the program, weights as copies and as pages of mapped files, keys
 and values, caches, and the largest of what reading a picture, encoding it and decoding take. Given up are, in
-this order: pages of the tower, visual tokens and context, pages of the decoder. Then the model is refused.
+this order: pages of the tower, the coarse copy of the output projection, visual tokens and context, pages of
+the decoder. Then the model is refused.
 """
 
 from __future__ import annotations
@@ -123,10 +124,11 @@ class Planner:
         """The first choice that fits, with what is left shared out; None when none does."""
         sizes = [self._clipped(size) for size in SIZES]
         for place, size in enumerate(sizes):
-            for release in (False, True):
-                left = self._left(room, size, self._mapped(release=release))
+            ways = [(screened, release) for screened in (True, False) for release in (False, True)]
+            for screened, release in ways if place == 0 else ways[2:]:
+                left = self._left(room, size, self._mapped(release=release, screened=screened))
                 if left is not None:
-                    return self._generous(room, size, left, release=release)
+                    return self._generous(room, size, left, release=release, screened=screened)
             if place > 0:
                 kept = self._kept_blocks(room, size)
                 if kept is not None:
@@ -162,10 +164,11 @@ class Planner:
         """Features of the two pictures last seen."""
         return 2 * 4 * self._config.feature_values * size.image_tokens
 
-    def _mapped(self, *, release: bool) -> int:
+    def _mapped(self, *, release: bool, screened: bool) -> int:
         """Pages of weights that are resident at once."""
         held = self._weighed
-        return held.frame + sum(held.blocks) + (max(held.vision) if release else sum(held.vision))
+        text = held.frame + sum(held.blocks) + held.screen * screened
+        return text + (max(held.vision) if release else sum(held.vision))
 
     def _least_mapped(self) -> int:
         held = self._weighed
@@ -202,9 +205,9 @@ class Planner:
         held = self._weighed
         mapped = self._least_mapped() + sum(held.blocks[:kept])
         caches = self._kv_bytes(size.context) // 2, self._feature_bytes(size)
-        return self._made(room, size, mapped, release=True, kept=kept, caches=caches)
+        return self._made(room, size, mapped, release=True, screened=False, kept=kept, caches=caches)
 
-    def _generous(self, room: Room, size: Size, left: int, *, release: bool) -> MemoryPlan:
+    def _generous(self, room: Room, size: Size, left: int, *, release: bool, screened: bool) -> MemoryPlan:
         """More caches, larger pictures and more context, a third of what is left for each."""
         third = left // 3
         release = release or sum(self._weighed.vision) >= WORTH_RELEASING
@@ -221,8 +224,8 @@ class Planner:
             picture_pixels=size.picture_pixels + third // PIXEL_BYTES,
             context=min(self._config.context, size.context + third // max(1, self._kv_bytes(1))),
         )
-        mapped, kept = self._mapped(release=release), len(self._weighed.blocks)
-        return self._made(room, grown, mapped, release=release, kept=kept, caches=caches)
+        mapped, kept = self._mapped(release=release, screened=screened), len(self._weighed.blocks)
+        return self._made(room, grown, mapped, release=release, screened=screened, kept=kept, caches=caches)
 
     def _largest(self, size: Size, most: int) -> int:
         """The most visual tokens that can be encoded in `most` bytes."""
@@ -236,7 +239,15 @@ class Planner:
         return low
 
     def _made(
-        self, room: Room, size: Size, mapped: int, *, release: bool, kept: int, caches: tuple[int, int]
+        self,
+        room: Room,
+        size: Size,
+        mapped: int,
+        *,
+        release: bool,
+        screened: bool,
+        kept: int,
+        caches: tuple[int, int],
     ) -> MemoryPlan:
         prefix, features = caches
         held = self._weighed
@@ -263,11 +274,14 @@ class Planner:
             chunk=size.chunk,
             release_vision=release,
             kept_blocks=kept,
-            choices=self._choices(size, kept),
+            is_screened=screened,
+            choices=self._choices(size, kept, screened=screened),
         )
 
-    def _choices(self, size: Size, kept: int) -> tuple[str, ...]:
+    def _choices(self, size: Size, kept: int, *, screened: bool) -> tuple[str, ...]:
         said = []
+        if self._weighed.screen and not screened:
+            said.append("the whole output projection is read for every token")
         if size.image_tokens < self.most_image_tokens:
             said.append(f"a picture takes at most {size.image_tokens} of {self.most_image_tokens} tokens")
         if size.context < self._config.context:

@@ -33,6 +33,11 @@ class Sampler:
         self._seen = set(prompt_ids) if self._penalised else set()
         self._rng = np.random.Generator(np.random.PCG64(params.seed)) if params.temperature > 0 else None
 
+    @property
+    def takes_best(self) -> bool:
+        """Whether it takes the largest of the logits as they are."""
+        return self._rng is None and not self._penalised
+
     def choose(self, logits: Logits, allowed: NDArray[np.bool_] | None = None) -> int:
         """Logits [V], finite, and a mask [V] of the tokens that may come -> a token id.
 

@@ -17,22 +17,22 @@ class Weighed:
     """Bytes. Mapped weights are pages of the file, which can be given back; own ones are copies.
 
     `vision` are the mapped bytes of each part of the tower, `blocks` those of each block of the decoder;
-    `frame` is the rest of what is mapped.
+    `screen` those of the coarse copy of the output projection, without which a model can do; `frame` is the
+    rest of what is mapped.
     """
 
     own: int
     vision: tuple[int, ...]
     blocks: tuple[int, ...]
     frame: int
-    text: int
-    """All weights, mapped or not, but the tower's."""
+    screen: int
     converted: bool
     """Whether weights are converted while loading."""
 
     @property
     def mapped(self) -> int:
         """All that is mapped."""
-        return sum(self.vision) + sum(self.blocks) + self.frame
+        return sum(self.vision) + sum(self.blocks) + self.screen + self.frame
 
     @property
     def total(self) -> int:
@@ -46,18 +46,20 @@ def weigh(checkpoint: Checkpoint, weights: Weights | None) -> Weighed:
     owner_of = {name: id(owner) for name, owner, _, _ in nn.parameters(network.module)}
     parts = [*network.vision_parts, *network.text_blocks]
     part_of = {id(owner): place for place, part in enumerate(parts) for _, owner, _, _ in nn.parameters(part)}
-    mapped, own, text, converted = [0] * (len(parts) + 1), 0, 0, False
+    mapped, own, converted = [0] * (len(parts) + 1), 0, False
     towers = len(network.vision_parts)
     for tensor in checkpoint.tensors:
         size, is_mapped = held(checkpoint, tensor, weights)
         place = part_of.get(owner_of[tensor.ours], len(parts))
-        text += size if place >= towers else 0
         if is_mapped:
             mapped[place] += size
         else:
             own += size
             converted |= tensor.matrix is not None
-    return Weighed(own, tuple(mapped[:towers]), tuple(mapped[towers:-1]), mapped[-1], text, converted)
+    copy = checkpoint.screen(weights)
+    screen = 0 if copy is None else copy.nbytes
+    blocks = tuple(mapped[towers:-1])
+    return Weighed(own, tuple(mapped[:towers]), blocks, mapped[-1], screen, converted)
 
 
 def held(checkpoint: Checkpoint, tensor: Tensor, weights: Weights | None) -> tuple[int, bool]:

@@ -2,7 +2,8 @@
 
 A dense tensor keeps our parameter's name, as F32 or BF16. A packed one is a tensor for each of its parts:
 `NAME.q4.codes`, `NAME.q4.scales` and `NAME.q4.steps`; in q8 without steps; with `offsets` if there are any.
-They lie as `galago.packing` says, and the kernels read them from the mapped file. The file's metadata has
+They lie as `galago.packing` says, and the kernels read them from the mapped file. `NAME.screen` is a coarse
+copy of the output projection NAME (see `kernels.linear_best`), which a file may lack. The metadata has
 `galago` = the version of this spelling and `weights` = what was asked for.
 """
 
@@ -21,6 +22,8 @@ from galago.types import Weights
 
 VERSION: Final = "2"
 KEY: Final = "galago"
+WORTH_SCREENING: Final = 32 << 20
+"""Elements from which an output projection gets a coarse copy; reading smaller ones takes no time."""
 _DTYPES: Final = {"uint8": "U8", "float16": "F16"}
 _BITS: Final[dict[str, Literal[4, 8]]] = {"q4": 4, "q8": 8}
 _COLUMNS_PER_ROW: Final = {"q4": 8, "q8": 4}  # of the second axis of `codes`
@@ -47,6 +50,16 @@ def packed_as(stored: Mapping[str, str], where: str) -> Weights | None:
         )
     found: Weights = kind  # type: ignore[assignment]
     return found
+
+
+def screen_name(name: str) -> str:
+    """What the coarse copy of the output projection `name` is called."""
+    return f"{name}.screen"
+
+
+def is_worth_screening(shape: tuple[int, int], kind: Weights) -> bool:
+    """Whether an output projection of this kind gets a coarse copy, which is q4."""
+    return kind == "q8" and shape[0] * shape[1] >= WORTH_SCREENING
 
 
 def specs(name: str, shape: tuple[int, ...], kind: Weights, group: int | None) -> dict[str, TensorSpec]:

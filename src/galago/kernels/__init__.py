@@ -48,6 +48,7 @@ __all__ = [
     "layers",
     "like",
     "linear",
+    "linear_best",
     "linears",
     "open_device",
     "pack",
@@ -81,6 +82,14 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
     With a packed weight, x is rounded to int8 by token and group of columns (see `reference.quantise`).
     """
     return _backend(x).linear(x, weight, bias)
+
+
+def linear_best(x: Array, weight: Array, rough: Array, best: int) -> Array:
+    """x [1, K], weight [N, K] -> [1, N]: the `best` largest elements are those of `linear`, others nearly.
+
+    `rough` is a coarse copy of the weight, of which a back end may read all to read little of the weight.
+    """
+    return _backend(x).linear_best(x, weight, rough, best)
 
 
 def linears(x: Array, weights: Sequence[Array], biases: Sequence[Array | None]) -> Sequence[Array]:

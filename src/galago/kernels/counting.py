@@ -77,6 +77,11 @@ def _product(tally: Tally, x: F32, weight: Any) -> F32:
     return np.zeros((len(x), rows), np.float32)
 
 
+def linear_best(x: F32, _weight: Any, rough: Any, _best: int) -> F32:
+    """x [1, K], a weight [N, K] and its coarse copy -> zeros [1, N]; little is read of the weight."""
+    return linear(x, rough)
+
+
 def linears(x: F32, weights: Sequence[Any], _biases: Sequence[Any]) -> list[F32]:
     """x [T, K], weights [N_i, K] -> zeros [T, N_i]."""
     tally = _TALLY.get()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
 from galago.kernels.context import current, shared_pool
+from galago.kernels.screening import screened
 from galago.kernels.whole import LayerWeights, Room, WholeLayers
 from galago.packing import Bf16Weight, Bits, PackedWeight, Weight, beyond_float16, empty_like
 
@@ -40,6 +41,12 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
     else:
         _native.linear_f32(pool, isa, x, weight, bias, out)
     return out
+
+
+def linear_best(x: F32, weight: Weight, rough: Weight, best: int) -> F32:
+    """x [1, K], weight [N, K] and its coarse copy -> [1, N]."""
+    found = screened(linear, x, weight, rough, best) if isinstance(weight, PackedWeight) else None
+    return linear(x, weight) if found is None else found
 
 
 def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:

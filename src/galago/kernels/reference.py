@@ -33,6 +33,11 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
     return _narrow(y if bias is None else y + bias)
 
 
+def linear_best(x: F32, weight: Weight, _rough: Weight, _best: int) -> F32:
+    """x [1, K], weight [N, K] -> [1, N]."""
+    return linear(x, weight)
+
+
 def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:
     """x [T, K], weights [N_i, K], biases [N_i] -> [T, N_i]."""
     return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]

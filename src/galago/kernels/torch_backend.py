@@ -51,6 +51,11 @@ def linear(x: Tensor, weight: Tensor | PackedTensor, bias: Tensor | None = None)
     return F.linear(x, weight, bias)
 
 
+def linear_best(x: Tensor, weight: Tensor | PackedTensor, _rough: Any, _best: int) -> Tensor:
+    """x [1, K], weight [N, K] -> [1, N]."""
+    return linear(x, weight)
+
+
 def linears(
     x: Tensor, weights: Sequence[Tensor | PackedTensor], biases: Sequence[Tensor | None]
 ) -> list[Tensor]:

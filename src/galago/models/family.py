@@ -24,13 +24,15 @@ class Tensor:
 
     `ours` is the dotted parameter name; `spellings` are its names in safetensors files, the first one being
     what export writes; `shape` is the shape in the file (same element order as ours); `floor` is the coarsest
-    form it may be packed to ("f32" for norms and biases, which are always widened).
+    form it may be packed to ("f32" for norms and biases, which are always widened); `is_head`: logits are
+    products with it.
     """
 
     ours: str
     spellings: tuple[str, ...]
     shape: tuple[int, ...]
     floor: Weights = "q4"
+    is_head: bool = False
 
     @property
     def matrix(self) -> tuple[int, int] | None:
@@ -158,6 +160,14 @@ class VisionLanguageModel(Protocol):
 
     def logits(self, hidden: Array) -> Array:
         """Hidden [T, dim] -> [T, vocabulary]."""
+        ...
+
+    def best_logits(self, hidden: Array, best: int) -> Array:
+        """Hidden [1, dim] -> [1, vocabulary], of which only the `best` largest are looked at."""
+        ...
+
+    def screen_with(self, rough: Array) -> None:
+        """Take a coarse copy of the output projection, with which `best_logits` reads less."""
         ...
 
 

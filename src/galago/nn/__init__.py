@@ -8,6 +8,7 @@ from galago.nn.cache import Cache, RowCache
 from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, project
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
 from galago.nn.rope import Angles, axial_angles, mrope_angles
+from galago.nn.screen import Screen
 from galago.nn.whole import WholeLayers
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Parameter",
     "RMSNorm",
     "RowCache",
+    "Screen",
     "WholeLayers",
     "assign",
     "axial_angles",

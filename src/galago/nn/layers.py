@@ -78,7 +78,7 @@ class MLP(Layer):
 
 
 class Embedding(Module):
-    """Rows of a table by token id; also the output projection where a model ties the two."""
+    """Rows of a table by token id."""
 
     def __init__(self, count: int, dim: int) -> None:
         self.weight: Array = Parameter(
@@ -88,7 +88,3 @@ class Embedding(Module):
     def __call__(self, ids: Array) -> Array:
         """Ids [T] -> [T, dim]."""
         return kernels.embed(self.weight, ids)
-
-    def logits(self, x: Array) -> Array:
-        """x [T, dim] -> [T, count]."""
-        return kernels.linear(x, self.weight, None)

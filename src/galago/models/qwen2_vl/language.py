@@ -16,6 +16,7 @@ from galago.nn import (
     Linear,
     Module,
     RMSNorm,
+    Screen,
     WholeLayers,
     mrope_angles,
     project,
@@ -76,6 +77,7 @@ class Decoder(Module):
         self.whole = WholeLayers()
         self.norm = RMSNorm(c.dim, c.norm_eps)
         self.output = None if c.tied else Linear(c.dim, c.vocabulary)
+        self.screen: Screen | None = None
 
     def __call__(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
         """x [T, dim], positions [3, T] -> [T, dim], after the final norm."""
@@ -100,4 +102,13 @@ class Decoder(Module):
 
     def logits(self, hidden: Array) -> Array:
         """Hidden [T, dim] -> [T, vocabulary]."""
-        return self.embedding.logits(hidden) if self.output is None else self.output(hidden)
+        return kernels.linear(hidden, self.head)
+
+    def best_logits(self, hidden: Array, best: int) -> Array:
+        """Hidden [1, dim] -> [1, vocabulary]: the `best` largest are right, the others nearly."""
+        return self.logits(hidden) if self.screen is None else self.screen(hidden, self.head, best)
+
+    @property
+    def head(self) -> Array:
+        """The output projection [vocabulary, dim]."""
+        return self.embedding.weight if self.output is None else self.output.weight

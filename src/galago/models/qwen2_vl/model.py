@@ -12,7 +12,7 @@ from galago.models.family import Pieces
 from galago.models.qwen2_vl.config import Config
 from galago.models.qwen2_vl.language import Decoder
 from galago.models.qwen2_vl.vision import PatchMerger, VisionBlock, VisionTower
-from galago.nn import Angles, Array, Cache, Linear, Module
+from galago.nn import Angles, Array, Cache, Linear, Module, Screen
 from galago.types import Grid
 
 
@@ -78,6 +78,14 @@ class Model(Module):
     def logits(self, hidden: Array) -> Array:
         """Hidden [T, dim] -> [T, vocabulary]."""
         return self.language.logits(hidden)
+
+    def best_logits(self, hidden: Array, best: int) -> Array:
+        """Hidden [1, dim] -> [1, vocabulary], of which only the `best` largest are looked at."""
+        return self.language.best_logits(hidden, best)
+
+    def screen_with(self, rough: Array) -> None:
+        """Take a coarse copy of the output projection."""
+        self.language.screen = Screen(self.language.head, rough)
 
 
 def build(config: Config) -> Model:

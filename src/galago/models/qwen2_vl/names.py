@@ -83,13 +83,14 @@ def vision_block(c: VisionConfig, ours: str, theirs: str, norm: tuple[str, ...])
 
 def text_tensors(c: TextConfig) -> list[Tensor]:
     """The decoder."""
+    table = (c.vocabulary, c.dim)
     found = [
-        Tensor("language.embedding.weight", text_names("embed_tokens.weight"), (c.vocabulary, c.dim), "q8"),
+        Tensor("language.embedding.weight", text_names("embed_tokens.weight"), table, "q8", is_head=c.tied),
         *norms("language.norm", text_names("norm"), c.dim, ("weight",)),
     ]
     if not c.tied:
         output = ("lm_head.weight", "language_model.lm_head.weight")
-        found.append(Tensor("language.output.weight", output, (c.vocabulary, c.dim), "q8"))
+        found.append(Tensor("language.output.weight", output, table, "q8", is_head=True))
     for n in range(c.layers):
         ours, theirs = f"language.blocks.{n}", f"layers.{n}"
         for part, name, rows in (
