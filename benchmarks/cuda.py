@@ -291,19 +291,16 @@ def machine(device: str) -> dict[str, Any]:
     """What was measured on."""
     import torch
 
+    from galago.bench.facts import commit
     from galago.device import gpu_driver
 
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
     return {
         "gpu": None if device == "torch-cpu" else torch.cuda.get_device_name(torch.device(device)),
         "driver": gpu_driver().value,
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "python": platform.python_version(),
-        "commit": told.stdout.strip() or None,
+        "commit": commit(),
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from galago import device
+from galago.bench.facts import commit
 
 MIB = 1 << 20
 SIDE = 504
@@ -69,12 +70,9 @@ def ask(
 
 def about() -> dict[str, Any]:
     """What was measured, and on what."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
     machine = device.machine()
     return {
-        "commit": told.stdout.strip() or None,
+        "commit": commit(),
         "processor": machine.processor,
         "threads": machine.threads,
         "command": " ".join(["python -m benchmarks.memory", *sys.argv[2:]]),

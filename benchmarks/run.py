@@ -27,6 +27,7 @@ from benchmarks.record import Record, Sample
 from benchmarks.table import MACHINE, OURS, markdown
 from benchmarks.workloads import QUESTIONS, WORKLOADS, Workload, pictures
 from galago import device
+from galago.bench.facts import commit
 from galago.errors import GalagoError
 
 if TYPE_CHECKING:
@@ -140,22 +141,11 @@ def describe(comparison: Comparison, record: Record) -> None:
         workload = comparison.workload.name
         record.introduce(
             name,
-            version=commit() if name == OURS else version(engine),
+            version=commit() or "unknown" if name == OURS else version(engine),
             weights=engine.weights,
             workload=workload,
             size=engine.bytes_on_disk(workload, comparison.models),
         )
-
-
-def commit() -> str:
-    """The commit that is measured, marked where the tree differs from it; records are not measured."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/records")
-    return git("describe", "--always") + ("-dirty" if changed else "")
 
 
 def version(engine: Engine) -> str:

@@ -185,7 +185,13 @@ def test_the_commit_is_told_of_a_source_tree_and_of_nothing_else(tmp_path):
     (tmp_path / ".git").unlink()
     for words in ("init -q", "-c user.name=a -c user.email=a@b.c commit -q --allow-empty -m one"):
         subprocess.run(["git", *words.split()], cwd=tmp_path, check=True)
-    assert len(facts.commit(tmp_path)) >= 7
+    clean = facts.commit(tmp_path)
+    assert len(clean) >= 7
+    (tmp_path / "benchmarks/records").mkdir(parents=True)
+    (tmp_path / "benchmarks/records/new.json").write_text("{}")
+    assert facts.commit(tmp_path) == clean
+    (tmp_path / "changed.py").write_text("")
+    assert facts.commit(tmp_path) == clean + "-dirty"
 
 
 def test_json_is_exactly_one_object_and_the_file_holds_the_same(known_ceilings, run, tmp_path):

@@ -277,3 +277,10 @@ def test_free_memory_is_given_back_at_rest_and_under_a_budget_in_between(packed,
     assert at_rest.wait(60)
     assert bool(between) == (memory is not None)
     assert not any(between)
+
+
+def test_free_memory_is_given_back_after_encoding_alone(packed, monkeypatch):
+    at_rest = threading.Event()
+    monkeypatch.setattr("galago.engine.engine.give_back_heap", at_rest.set)
+    galago.load(packed, cache=False).encode(PICTURE)
+    assert at_rest.wait(60)

@@ -28,15 +28,22 @@ def software(command: str | None) -> Software:
 
 
 def commit(tree: Path = Path(__file__).parents[3]) -> str | None:
-    """The commit of the source tree that runs, `-dirty` where it was changed; None where there is no tree."""
+    """The commit of the source tree that runs, `-dirty` where it was changed; None where there is no tree.
+
+    What was measured is no change: records are not looked at.
+    """
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(tree), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - fixed words
+
     if not (tree / ".git").exists():
         return None
-    command = ["git", "-C", str(tree), "describe", "--always", "--dirty", "--match="]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
-    except OSError:
+        changed = git("status", "--porcelain", "--", ".", ":(exclude)benchmarks/records")
+        return git("describe", "--always", "--match=") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip() or None
 
 
 def machine(threads: int) -> dict[str, Any]:

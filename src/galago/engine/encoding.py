@@ -23,7 +23,7 @@ PATCHES = 2048
 class EncodeQueue:
     """`encoded` is called with the lock held whenever sights are settled. Methods say who holds the lock.
 
-    Pictures of more than `most_tokens` together are not encoded at once.
+    Pictures of more than `most_tokens` together are not encoded at once. `rest` is the `Worker`'s.
     """
 
     def __init__(
@@ -33,12 +33,13 @@ class EncodeQueue:
         computing: Callable[[], AbstractContextManager[None]],
         encoded: Callable[[], None],
         most_tokens: int | None = None,
+        rest: Callable[[], Work | None] | None = None,
     ) -> None:
         self._encoder = encoder
         self._lock, self._computing, self._encoded = lock, computing, encoded
         self._most_tokens = most_tokens
         self._waiting: dict[str, list[Sight]] = {}
-        self._worker = Worker("galago-encode", lock, self._take, self._failed)
+        self._worker = Worker("galago-encode", lock, self._take, self._failed, rest)
 
     def waiting(self, key: str) -> Sight | None:
         """A sight of this picture that is not encoded yet. Needs no lock."""

@@ -40,6 +40,7 @@ from galago.engine.request import PictureBounds, Request
 from galago.engine.scheduler import Scheduler
 from galago.engine.share import BESIDE, CHUNK
 from galago.engine.stream import TextStream
+from galago.engine.worker import Work
 from galago.errors import GarbageError
 from galago.media import PictureLimits
 from galago.types import Answer
@@ -81,7 +82,7 @@ class Engine:
         self._batch = Batch(
             model, self.prefixes, self._new_cache, chunk=chunk, beside=beside, together=together
         )
-        rest = None if plan is None else give_back_heap
+        rest = None if plan is None else self._rest
         self._scheduler = Scheduler(self._batch, self._lock, self.computing, rest)
         self._encoder = Encoder(model, self.features, limits or PictureLimits())
         self._pictures = EncodeQueue(
@@ -90,6 +91,7 @@ class Engine:
             self.computing,
             self._scheduler.wake,
             None if plan is None else plan.image_tokens,
+            rest,
         )
 
     def encode(self, look: Look, bounds: PictureBounds) -> EncodedImage:
@@ -180,6 +182,10 @@ class Engine:
         """
         with kernels.using(threads=self._pool), memory_errors(self.model.name), self.model.computing():
             yield
+
+    def _rest(self) -> Work | None:
+        """What a thread does that has nothing left; inside an answer, free pages are soon taken again."""
+        return None if self._batch.jobs else give_back_heap
 
     def _new_cache(self) -> SequenceCache:
         return KVCache(self.model.network.layers) if self._pages is None else self._pages.new()

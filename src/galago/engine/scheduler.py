@@ -19,7 +19,7 @@ from galago.engine.worker import Work, Worker, hear
 class Scheduler:
     """Methods may be called by any thread that does not hold the lock.
 
-    `rest` is called, without the lock, when the last answer has ended.
+    `rest` is the `Worker`'s.
     """
 
     def __init__(
@@ -27,11 +27,10 @@ class Scheduler:
         batch: Batch,
         lock: threading.Lock,
         computing: Computing,
-        rest: Callable[[], None] | None = None,
+        rest: Callable[[], Work | None] | None = None,
     ) -> None:
         self._batch, self._lock, self._computing = batch, lock, computing
-        self._rest, self._tired = rest, False
-        self._worker = Worker("galago-decode", lock, self._take, batch.fail)
+        self._worker = Worker("galago-decode", lock, self._take, batch.fail, rest)
 
     def submit(self, job: Job, pictures: EncodeQueue) -> None:
         """Have a job's pictures encoded and its answer written."""
@@ -78,13 +77,7 @@ class Scheduler:
 
     def _take(self) -> Work | None:
         step = self._batch.begin()
-        if step is not None:
-            self._tired = True
-            return partial(self._run, step)
-        if self._tired and not self._batch.jobs:
-            self._tired = False
-            return self._rest
-        return None
+        return None if step is None else partial(self._run, step)
 
     def _run(self, step: Step) -> None:
         step.compute(self._computing)

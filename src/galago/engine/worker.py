@@ -25,7 +25,8 @@ class Worker:
 
     The thread ends when `take` gives None; `wake` starts another, in the context (kernels, back end) of who
     wakes it. What a piece of work raises beyond its own handling is our bug: `failed` is told, with the lock
-    held, so that nobody waits for ever. At the end of the process the piece that is being done is finished.
+    held, so that nobody waits for ever. Where nothing is left after work was done, `rest` may give a last
+    piece, the lock held too. At the end of the process the piece that is being done is finished.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class Worker:
         lock: threading.Lock,
         take: Callable[[], Work | None],
         failed: Callable[[BaseException], None],
+        rest: Callable[[], Work | None] | None = None,
     ) -> None:
         self._name, self._lock = name, lock
-        self._take, self._failed = take, failed
+        self._take, self._failed, self._rest = take, failed, rest
+        self._tired = False
         self._thread: threading.Thread | None = None
         self._leaving = False
 
@@ -54,7 +57,7 @@ class Worker:
             with self._lock:
                 work = None
                 try:
-                    work = None if self._leaving else self._take()
+                    work = None if self._leaving else self._next()
                 except BaseException as error:  # noqa: BLE001 - the edge of a thread: told to who waits
                     self._failed(error)
                 if work is None:
@@ -66,6 +69,15 @@ class Worker:
             except BaseException as error:  # noqa: BLE001 - the edge of a thread: told to who waits
                 with self._lock:
                     self._failed(error)
+
+    def _next(self) -> Work | None:
+        work = self._take()
+        if work is not None:
+            self._tired = True
+        elif self._tired and self._rest is not None:
+            work = self._rest()
+            self._tired = work is None
+        return work
 
     def _leave(self) -> None:
         """At the end of the process: no thread may be inside a kernel when the interpreter goes."""
