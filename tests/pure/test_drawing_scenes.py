@@ -129,6 +129,12 @@ def test_boxes_come_by_top_edge_then_left_edge():
     assert answers(KNOWN[::-1], "box", r"(?<!red )\bcircles?\b") >= {f"[{first}, {second}]"}
 
 
+@pytest.mark.parametrize(("side", "pixel"), [("left", 151), ("top", 121), ("right", 189), ("bottom", 158)])
+def test_edges_are_those_of_the_box_of_a_lone_shape(side, pixel):
+    assert answers(KNOWN, "edge", rf"\b{side} edge of the (blue )?star") == {str(pixel)}
+    assert not [text for text, _ in asked(KNOWN, "edge") if "circle" in text]
+
+
 def test_every_task_is_asked_and_yes_is_as_common_as_no():
     questions = [q for drawn in scenes(300) for q in drawn.questions]
     tasks = Counter(q.task for q in questions)

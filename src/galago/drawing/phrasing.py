@@ -1,7 +1,8 @@
 """The ways in which a question is asked. A key is the task, or the task and what it is asked by.
 
 Templates are filled with names: {what} "red circle", {whats} "red circles", {one} "a red circle", {colour},
-{place} "in the top left", {other} "blue ring", {relation} "left of", {size} "largest", {which} "first".
+{place} "in the top left", {other} "blue ring", {relation} "left of", {side} "left", {size} "largest",
+{which} "first".
 """
 
 from __future__ import annotations

@@ -176,6 +176,16 @@ SCENES: dict[str, tuple[str, ...]] = {
         "Locate the {what} and output the bounding boxes in JSON format.",
         "Locate the {what} and output its bounding box in JSON format.",
     ),
+    "edge": (
+        "At which pixel is the {side} edge of the {what}?",
+        "Where is the {side} edge of the {what}, in pixels?",
+        "What is the {side} edge of the {what} in pixels?",
+        "Give the {side} edge of the {what} in pixels.",
+        "Tell me the {side} edge of the {what} in pixels.",
+        "The {side} edge of the {what} is at which pixel?",
+        "Which pixel is the {side} edge of the {what}?",
+        "{side} edge of the {what} in pixels?",
+    ),
     "caption": (
         "Describe the picture.",
         "Describe this image.",

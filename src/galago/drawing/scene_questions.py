@@ -3,7 +3,7 @@
 Counts are digits; yes/no; places are one of nine ("top left", "top", ..., "middle"); what is not there has
 the colour, kind or place "none", is counted "0", and an empty side holds "nothing"; boxes are a JSON list in
 pixels, by top edge, then left edge; a caption names every group of alike shapes, the largest group first,
-then by top and left edge.
+then by top and left edge. An edge is one number of a box, from which a model learns to tell whole ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from galago.drawing.phrasing import article, ask
 from galago.drawing.sample import Question
 from galago.drawing.shapes import COLOURS, KINDS, Shape, plural
 
-TASKS = ("colour", "kind", "count", "absent", "place", "relation", "box", "caption")
+TASKS = ("colour", "kind", "count", "absent", "place", "relation", "box", "caption", "edge")
 
 Chosen = TypeVar("Chosen")
 
@@ -30,6 +30,11 @@ _THIRD_MARGIN = 0.04
 """A shape whose centre is this near to a border of the nine places (share of the side) has no sure place."""
 _SIDE_MARGIN = 0.1
 """Two shapes are surely beside each other when their centres are this share of the side apart."""
+
+_SIDES = ("left", "top", "right", "bottom")
+"""What the four numbers of a box are."""
+_EDGES = 4
+"""Edges asked about in a scene."""
 
 _OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 _WHERE = {
@@ -124,7 +129,7 @@ class _Scene:
 def questions(
     rng: np.random.Generator, shapes: Sequence[Shape], height: int, width: int
 ) -> tuple[Question, ...]:
-    """One or two questions of every task that has a sure answer here, in random order."""
+    """One to four questions of every task that has a sure answer here: edges last, the others shuffled."""
     scene = _Scene(rng, shapes, height, width)
     asked: list[Question] = []
     for maker, wished in _MAKERS:
@@ -134,7 +139,8 @@ def questions(
             if question is not None and question.text not in texts:
                 asked.append(question)
                 texts.add(question.text)
-    return tuple(asked[i] for i in rng.permutation(len(asked)))
+    asked = [asked[i] for i in rng.permutation(len(asked))]
+    return (*asked, *edges(scene))  # edges came later: the other questions of a seed stay as they were
 
 
 def colour(scene: _Scene) -> Question | None:
@@ -269,6 +275,16 @@ def box(scene: _Scene) -> Question:
 def boxes(shapes: Sequence[Shape]) -> str:
     """The text form of the boxes, in the order given."""
     return json.dumps([{"bbox_2d": list(shape.box), "label": shape.name} for shape in shapes])
+
+
+def edges(scene: _Scene) -> list[Question]:
+    """Single edges of shapes that are the only ones of their kind and colour, in pixels."""
+    asked: dict[str, Question] = {}
+    for _ in range(_EDGES if scene.single else 0):
+        shape, side = scene.one_of(scene.single), scene.one_of((0, 1, 2, 3))
+        text = ask(scene.rng, "edge", side=_SIDES[side], what=scene.called(shape))
+        asked[text] = Question(text, str(shape.box[side]), "edge")
+    return list(asked.values())
 
 
 def caption(scene: _Scene) -> Question:

@@ -35,7 +35,7 @@ class _Plan:
 
 
 def paint_scene(rng: np.random.Generator, setting: Setting) -> Drawing:
-    """A scene with 6 to 12 questions of the tasks named in `scene_questions.TASKS`."""
+    """A scene with 6 to 16 questions of the tasks named in `scene_questions.TASKS`."""
     base = _base(rng)
     image = background(rng, setting, base)
     owner = np.zeros((setting.height, setting.width), np.uint8)

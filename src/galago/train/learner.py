@@ -23,6 +23,8 @@ KINDS = 32
 COLOURS = 32
 PLACES = 16
 DIGITS = 3
+LENGTH_POWER = 0.5
+"""Of an answer's length, by which its tokens weigh less; 1 makes answers alike (Chen et al. 2024)."""
 
 
 class DenseHeads(nn.Module):
@@ -305,7 +307,9 @@ class Learner:
         target = torch.as_tensor(targets[learned], device=self.device)
         each = F.cross_entropy(logits, target, reduction="none")
         lengths = np.bincount(turn_of[learned])
-        weight = torch.as_tensor(lengths[turn_of[learned]] ** -0.85, dtype=torch.float32, device=self.device)
+        weight = torch.as_tensor(
+            lengths[turn_of[learned]] ** -LENGTH_POWER, dtype=torch.float32, device=self.device
+        )
         names = [task for rows in batch.rows for task in rows.tasks]
         _count_turns(tasks, names, turn_of[learned], each, logits.argmax(-1) == target)
         return (each * weight).sum() / weight.sum()

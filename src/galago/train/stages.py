@@ -13,17 +13,17 @@ from galago.train.pool import Source
 STAGES = ("look", "answer", "settle")
 
 SHARES: dict[str, float] = {
-    "scene": 4.0,
-    "word": 1.8,
+    "scene": 3.6,
+    "word": 1.7,
     "line": 2.0,
-    "lines": 1.3,
-    "seven_segment": 0.7,
-    "lcd": 0.7,
-    "gauge": 0.9,
-    "sign": 0.7,
-    "label": 0.7,
-    "receipt": 0.5,
-    "form": 0.5,
+    "lines": 1.6,
+    "seven_segment": 0.9,
+    "lcd": 0.9,
+    "gauge": 1.2,
+    "sign": 0.4,
+    "label": 0.8,
+    "receipt": 0.8,
+    "form": 0.8,
 }
 """Share of the training pictures by recipe; a recipe that is not named gets 1."""
 
