@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -59,6 +60,17 @@ def test_generated_pages_are_what_the_code_says(name):
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     assert (ROOT / name).read_text(encoding="utf-8") == reference.PAGES[name](), "run scripts/docs"
+
+
+def test_the_table_of_nano_is_its_record():
+    record = json.loads((ROOT / "benchmarks/records/nano-eval.json").read_text(encoding="utf-8"))["tasks"]
+    page = (ROOT / "docs/nano.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.*) \| (\d+) \| .* \| (.*) % \| (.*) % \|$", page, re.MULTILINE)
+    assert len(rows) == len(record)
+    for (label, count, reached, goal), told in zip(rows, record.values(), strict=True):
+        name, floor = next(iter(told["floors"].items()))
+        assert (count, reached) == (str(told["count"]), f"{100 * told[name]:.1f}"), label
+        assert goal == f"{100 * floor:g}", label
 
 
 def test_the_changelog_begins_with_what_is_unreleased():

@@ -1,0 +1,33 @@
+"""`nano` answers as the stored record says, which docs/nano.md quotes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import galago
+from galago.drawing import fonts
+from galago.evals.nano import TASKS, evaluate
+from galago.evals.suite import together
+
+RECORD = Path(__file__).parents[2] / "benchmarks/records/nano-eval.json"
+APART = 0.01
+"""Instruction sets round differently, and a few of 500 answers are close calls."""
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return galago.load("nano", cache=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(fonts.missing_packages()), reason="scripts/fonts was not run")
+@pytest.mark.parametrize("task", TASKS)
+def test_nano_answers_as_recorded(nano, task):
+    told = json.loads(RECORD.read_text(encoding="utf-8"))["tasks"][task]
+    score = evaluate(together(nano.ask_many), tasks=[task], limit=told["count"]).scores[0]
+    for metric in TASKS[task].floors:
+        assert abs(score.means[metric] - told[metric]) <= APART, metric
+    assert score.reached == told["reached"]
