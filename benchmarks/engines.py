@@ -107,6 +107,7 @@ def engines() -> dict[str, Engine]:
             "openvino", "openvino", "-openvino", "int4 (128), rest int8", peers / "openvino/bin/python",
             ("openvino", "openvino-genai"),
         ),
+        Engine("mnn", "mnn", "-mnn", "int4 (64), tower int8", peers / "mnn/bin/python", ("MNN",)),
         Engine("transformers", "transformers", "", "bf16", PYTHON, ("torch", "transformers")),
     )  # fmt: skip
     return {engine.name: engine for engine in found}
