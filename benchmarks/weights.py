@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import galago
-from galago.compress import convert, measure_distortion
+from galago.compress import Calibration, convert, measure_distortion
+from galago.drawing import RECIPES, Split, draw
 from galago.evals.nano import TASKS, cases, evaluate
 from galago.evals.suite import together
 from galago.files import replacing
@@ -20,6 +21,27 @@ from galago.types import Weights
 
 BOUNDS: Final[dict[Weights, tuple[float, float]]] = {"q8": (0.995, 0.005), "q4": (0.97, 0.02)}
 """Weights -> the least share of equal first choices, and the most of the accuracy that may be lost."""
+
+FORMS: Final[dict[str, tuple[Weights, bool]]] = {
+    "q8": ("q8", False),
+    "q4": ("q4", False),
+    "q4 calibrated": ("q4", True),
+}
+"""What is measured: weights, and whether they are calibrated."""
+
+CALIBRATED_ON: Final = 400
+FIRST_SEED: Final = 77_000_000
+"""Pictures like those that `nano` was trained on, of every recipe in turn, each with one question."""
+
+
+def calibration() -> Calibration:
+    """Drawn pictures that are not held out."""
+    recipes, pictures, questions = list(RECIPES), [], []
+    for number in range(CALIBRATED_ON):
+        drawing = draw(recipes[number % len(recipes)], FIRST_SEED + number, split=Split.TRAIN)
+        pictures.append(drawing.pixels)
+        questions.append(drawing.questions[number % len(drawing.questions)].text)
+    return Calibration(pictures, questions, apart=True)
 
 
 def agreement(converted: Path, questions: int) -> dict[str, float]:
@@ -42,15 +64,17 @@ def accuracy(model: str | Path, questions: int) -> dict[str, float]:
 
 
 def measure(*, compared: int, questions: int) -> dict[str, Any]:
-    """`compared` questions a task for the agreement, `questions` for the accuracy, of q8 and q4."""
+    """`compared` questions a task for the agreement, `questions` for the accuracy, of all `FORMS`."""
     shipped = accuracy("nano", questions)
     found: dict[str, Any] = {"compared": compared, "questions": questions, "accuracy": shipped, "weights": {}}
-    for weights, (least, most) in BOUNDS.items():
+    for form, (weights, is_calibrated) in FORMS.items():
+        least, most = BOUNDS[weights]
         with TemporaryDirectory() as folder:
-            target = convert("nano", Path(folder) / "nano", weights=weights).folder
+            seen = calibration() if is_calibrated else None
+            target = convert("nano", Path(folder) / "nano", weights=weights, calibration=seen).folder
             agreed, own = agreement(target, compared), accuracy(target, questions)
         lost = sum(shipped[task] - own[task] for task in shipped) / len(shipped)
-        found["weights"][weights] = {
+        found["weights"][form] = {
             **{name: round(value, 5) for name, value in agreed.items()},
             "accuracy": {task: round(value, 4) for task, value in own.items()},
             "lost": round(lost, 4),
@@ -69,9 +93,9 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     settings = parser.parse_args()
     found = measure(compared=settings.compared, questions=settings.questions)
-    for weights, values in found["weights"].items():
+    for form, values in found["weights"].items():
         print(
-            f"{weights}: {values['top1']:.2%} of {values['tokens']} first choices are the same,"
+            f"{form}: {values['top1']:.2%} of {values['tokens']} first choices are the same,"
             f" accuracy {-100 * values['lost']:+.1f} points: {'kept' if values['kept'] else 'not kept'}"
         )
     if settings.record is not None:

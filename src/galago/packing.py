@@ -195,22 +195,33 @@ def pack(dense: F32, bits: Bits, group: int | None = None) -> PackedWeight:
     float16.
     """
     weight = empty_like(dense, bits, group)
-    parts, group, cols = weight.parts, weight.group, weight.cols
+    group, cols = weight.group, weight.cols
     groups = -(-cols // group)
-    for panels in _chunks(len(parts["codes"]) if groups else 0, groups * group):
+    for panels in _chunks(len(weight.codes) if groups else 0, groups * group):
         padded = np.zeros(((panels.stop - panels.start) * PANEL, groups * group), np.float32)
         source = dense[panels.start * PANEL : panels.stop * PANEL]
         padded[: len(source), :cols] = source
         values = padded.reshape(len(padded), groups, group)
-        scale = _scale(values)
+        scale = scales_of(values)
         if bits == 8:
-            codes = (np.rint(_over(values, scale[..., None])) + BIAS).astype(np.uint8)
+            codes, steps = (np.rint(_over(values, scale[..., None])) + BIAS).astype(np.uint8), None
         else:
-            codes, steps = _to_grid(values.reshape(*scale.shape, -1, STEP), scale)
-            parts["steps"][panels] = _by_panel(steps.reshape(len(padded), -1))
-        parts["codes"][panels] = _to_panels(codes.reshape(padded.shape), bits)
-        parts["scales"][panels] = _by_panel(scale)
+            codes, steps = grid_of(values.reshape(*scale.shape, -1, STEP), scale)
+            steps = steps.reshape(len(padded), -1)
+        put_rows(weight, panels, codes.reshape(padded.shape), scale, steps)
     return weight
+
+
+def put_rows(weight: PackedWeight, panels: slice, codes: U8, scales: F16, steps: U8 | None) -> None:
+    """Put the rows of some panels into a weight of `empty_like`, padding included.
+
+    `codes` [16 P, columns], one a byte, `scales` [16 P, groups] and, in q4, `steps` [16 P, columns / 32].
+    """
+    weight.codes[panels] = _to_panels(codes, weight.bits)
+    weight.scales[panels] = _by_panel(scales)
+    if weight.steps is not None:
+        assert steps is not None
+        weight.steps[panels] = _by_panel(steps)
 
 
 def empty_like(dense: F32, bits: Bits, group: int | None) -> PackedWeight:
@@ -301,7 +312,7 @@ def _chunks(panels: int, cols: int) -> Iterator[slice]:
         yield slice(start, min(start + step, panels))
 
 
-def _scale(values: F32) -> F16:
+def scales_of(values: F32) -> F16:
     """Values [N, groups, group] -> the least scales [N, groups] with which 127 reaches every magnitude."""
     peak = np.abs(values).max(axis=-1, initial=0) / np.float32(127)
     with np.errstate(over="ignore"):
@@ -312,8 +323,8 @@ def _scale(values: F32) -> F16:
     return halves
 
 
-def _to_grid(values: F32, scale: F16) -> tuple[U8, U8]:
-    """Values [N, groups, n, 32] and scales [N, groups] -> nibbles of that shape and steps [N, groups, n].
+def grid_of(values: F32, scale: F16) -> tuple[U8, U8]:
+    """The q4 grid: values [N, groups, n, 32], scales [N, groups] -> nibbles alike and steps [N, groups, n].
 
     A grid that covers the 32 columns errs evenly; narrower ones clip a little and are finer elsewhere. All
     multipliers from the covering one down to 3/4 of it are tried.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 class Settings:
     """Write a model with other weights, in the layout that the kernels read.
 
+    With --calibrate, q4 weights are rounded so that their errors cancel on what the model is given while it
+    answers about pictures like yours; that takes a few answers about each picture, and arithmetic of its own.
     With --report the new model is compared with the original on pictures: how far the distribution of the
     next token moves, how often another token wins, and which layer suffers most.
     """
@@ -27,42 +30,47 @@ class Settings:
         "Columns that share a scale, a multiple of 32; by default 128, or 32 where rows are short.",
         metavar="N",
     )
+    calibrate: tuple[Path, ...] = option(
+        "A picture, or a folder of pictures, to round q4 weights for.", default=(), metavar="PICTURE"
+    )
     report: tuple[Path, ...] = option(
         "A picture, or a folder of pictures, to compare both models on.", default=(), metavar="PICTURE"
     )
 
-    def pictures(self) -> list[Path]:
-        """The pictures to compare on; raises UsageError for a folder without any."""
-        found: list[Path] = []
-        for path in self.report:
-            inside = [path]
-            if path.is_dir():
-                inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise UsageError(f"{path} holds no pictures ({', '.join(SUFFIXES)})")
-            found += inside
-        return found
+
+def pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures themselves, of folders those inside; raises UsageError for a folder without any."""
+    found: list[Path] = []
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UsageError(f"{path} holds no pictures ({', '.join(SUFFIXES)})")
+        found += inside
+    return found
 
 
 def run(settings: Settings) -> None:
     """Convert, say what it saved, and what it cost where that was asked."""
     from galago.cli.progress import progress_bar
-    from galago.compress import convert
+    from galago.compress import Calibration, convert
 
-    pictures = settings.pictures()
+    compared, seen = pictures(settings.report), pictures(settings.calibrate)
     with progress_bar("converting") as progress:
         done = convert(
             settings.source,
             settings.target,
             weights=settings.weights,
             group=settings.group,
+            calibration=Calibration(seen) if seen else None,
             progress=progress,
         )
     share = done.bytes_after / done.bytes_before
     print(f"{done.folder}: {done.bytes_after / 1e6:.1f} MB of weights, {share:.0%} of the original")
-    if pictures:
+    if compared:
         from galago.compress.distortion import measure_distortion
 
         with progress_bar("comparing") as progress:
-            report = measure_distortion(settings.source, settings.target, pictures, progress=progress)
+            report = measure_distortion(settings.source, settings.target, compared, progress=progress)
         print(report.table())

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 from galago import packing
-from galago.engine.checkpoint import open_checkpoint
+from galago.compress.calibration import Calibration, calibrated
+from galago.engine.checkpoint import Checkpoint, open_checkpoint
 from galago.errors import UsageError
 from galago.files import StrPath
 from galago.formats import packed
 from galago.formats.folder import copy_companions, new_folder
-from galago.formats.safetensors import SINGLE_FILE, writing
+from galago.formats.safetensors import SINGLE_FILE, TensorSpec, writing
 from galago.kernels.context import usable_processors
 from galago.packing import Weight
 from galago.types import Weights
@@ -41,13 +42,15 @@ def convert(
     *,
     weights: Weights = "q4",
     group: int | None = None,
+    calibration: Calibration | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Write the model `source` to the new folder `destination` with other weights.
 
     Tensors that have the wanted kind and group already are copied bit by bit. `group` columns share a scale
     (q4 and q8); None takes `packing.default_group`, and packed tensors in the group they have. One tensor is
-    in memory at a time; the destination appears when it is complete.
+    in memory at a time; the destination appears when it is complete. With a calibration, which only q4 takes,
+    weights are rounded for what they are multiplied with while the model answers (see `compress.gptq`).
     Raises UsageError when the destination exists, ModelError for a source that cannot be read, WeightError
     for values that cannot be packed and for a disk that is full.
     """
@@ -55,25 +58,16 @@ def convert(
         raise UsageError(f"weights are one of {', '.join(get_args(Weights))}, not {weights!r}")
     if group is not None:
         packing.check_group(8, group)
+    if calibration is not None and weights != "q4":
+        raise UsageError(f"a calibration is for q4 weights, not for {weights}")
     checkpoint = open_checkpoint(source)
     kinds = {tensor.ours: tensor.kind(weights) for tensor in checkpoint.tensors}
-    specs: dict[str, Any] = {}
-    for tensor in checkpoint.tensors:
-        specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, kinds[tensor.ours], group)
-    head = checkpoint.head
-    assert head.matrix is not None
-    is_screened = packed.is_worth_screening(head.matrix, kinds[head.ours])
-    if is_screened:
-        specs |= packed.specs(packed.screen_name(head.ours), head.matrix, "q4", group)
+    specs = _specs(checkpoint, kinds, group)
     total, done = sum(spec.byte_count for spec in specs.values()), 0
 
-    def put(name: str, weight: Weight) -> None:
-        nonlocal done
-        for part, array in packed.arrays(name, weight).items():
-            sink.put(part, array)
-            done += array.nbytes
-            if progress is not None:
-                progress(done, total)
+    def tell() -> None:
+        if progress is not None:
+            progress(done, total)
 
     with new_folder(destination, needed_bytes=total) as folder:
         copy_companions(checkpoint.folder, folder)
@@ -81,10 +75,45 @@ def convert(
             writing(folder / SINGLE_FILE, specs, packed.metadata(weights)) as sink,
             ThreadPoolExecutor(usable_processors()) as threads,
         ):
-            for tensor in checkpoint.tensors:
-                put(tensor.ours, checkpoint.weight(tensor, weights, group=group, threads=threads))
-            if is_screened:
-                put(packed.screen_name(head.ours), checkpoint.coarse_head(weights, group, threads))
+            made = _converted(checkpoint, weights, group, calibration, threads, tell)
+            for name, weight in made:
+                for part, array in packed.arrays(name, weight).items():
+                    sink.put(part, array)
+                    done += array.nbytes
+                    tell()
     before = sum(checkpoint.stored_bytes(tensor) for tensor in checkpoint.tensors)
     counts = {kind: list(kinds.values()).count(kind) for kind in dict.fromkeys(kinds.values())}
     return Conversion(Path(destination), weights, before, total, counts)
+
+
+def _specs(checkpoint: Checkpoint, kinds: Mapping[str, Weights], group: int | None) -> dict[str, TensorSpec]:
+    """What the new file holds, for weights of these kinds by name."""
+    specs: dict[str, TensorSpec] = {}
+    for tensor in checkpoint.tensors:
+        specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, kinds[tensor.ours], group)
+    head = checkpoint.head
+    assert head.matrix is not None
+    if packed.is_worth_screening(head.matrix, kinds[head.ours]):
+        specs |= packed.specs(packed.screen_name(head.ours), head.matrix, "q4", group)
+    return specs
+
+
+def _converted(
+    checkpoint: Checkpoint,
+    weights: Weights,
+    group: int | None,
+    calibration: Calibration | None,
+    threads: Executor,
+    answered: Callable[[], None],
+) -> Iterator[tuple[str, Weight]]:
+    """All that `_specs` plans, one at a time, in any order."""
+    rounded = [] if calibration is None else [t for t in checkpoint.tensors if t.kind(weights) == "q4"]
+    if calibration is not None:
+        yield from calibrated(checkpoint, rounded, calibration, group=group, answered=answered)
+    for tensor in checkpoint.tensors:
+        if tensor not in rounded:
+            yield tensor.ours, checkpoint.weight(tensor, weights, group=group, threads=threads)
+    head = checkpoint.head
+    assert head.matrix is not None
+    if packed.is_worth_screening(head.matrix, head.kind(weights)):
+        yield packed.screen_name(head.ours), checkpoint.coarse_head(weights, group, threads)

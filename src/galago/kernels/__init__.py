@@ -70,6 +70,7 @@ _BACKENDS: Final = {
     "host": "galago.kernels.host",
     "native": "galago.kernels.native",
     "numpy": "galago.kernels.reference",
+    "observing": "galago.kernels.observing",
     "torch": "galago.kernels.torch_backend",
 }
 _PACKED: Final = "galago.kernels.torch_packed"

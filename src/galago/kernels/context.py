@@ -15,7 +15,7 @@ from galago.errors import UsageError
 if TYPE_CHECKING:
     from galago.kernels import _native
 
-Backend = Literal["native", "numpy", "counting"]
+Backend = Literal["native", "numpy", "counting", "observing"]
 
 
 class ThreadPool:
