@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import device, kernels, nn, packing
-from galago.compress.distortion import QUESTIONS
+from galago.compress.asking import QUESTIONS, pairs, request
 from galago.compress.gptq import round_to_grid
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.engine import Engine
 from galago.engine.load import load_checkpoint
-from galago.engine.request import Request
 from galago.errors import UsageError, WeightError
 from galago.kernels.observing import observing
 from galago.models import Tensor
 from galago.packing import PackedWeight, Weight
-from galago.types import SamplingParams
 
 F32 = NDArray[np.float32]
 
@@ -43,19 +41,12 @@ class Calibration:
     moments_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.pictures or not self.questions:
-            raise UsageError("a calibration needs at least one picture and one question")
-        if self.apart and len(self.pictures) != len(self.questions):
-            raise UsageError(
-                f"{len(self.pictures)} pictures cannot each have one of {len(self.questions)} questions"
-            )
+        _ = self.asked
 
     @property
     def asked(self) -> list[tuple[Any, str]]:
-        """Pictures with their questions."""
-        if self.apart:
-            return list(zip(self.pictures, self.questions, strict=True))
-        return [(picture, question) for picture in self.pictures for question in self.questions]
+        """Pictures with their questions; raises UsageError where there are none, or not as many."""
+        return pairs(self.pictures, self.questions, apart=self.apart, what="calibration")
 
 
 def calibrated(
@@ -127,11 +118,9 @@ def _gather(
             found.update(dict.fromkeys(mine, sums))  # what is multiplied together has one input
 
     engine.prefixes.clear()  # what an earlier round left would not be computed again
-    params = SamplingParams(max_tokens=calibration.max_tokens)
     with observing(observe):
         for picture, question in calibration.asked:
-            parts = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
-            engine.answer([Request([{"role": "user", "content": parts}], params)])
+            engine.answer([request(picture, question, calibration.max_tokens)])
             answered()
     for name, sums in found.items():
         if not np.isfinite(sums).all():

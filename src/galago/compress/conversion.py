@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ def convert(
         raise UsageError(f"a calibration is for q4 weights, not for {weights}")
     checkpoint = open_checkpoint(source)
     kinds = {tensor.ours: tensor.kind(weights) for tensor in checkpoint.tensors}
-    specs = _specs(checkpoint, kinds, group)
+    specs = _specs(checkpoint, weights, group)
     total, done = sum(spec.byte_count for spec in specs.values()), 0
 
     def tell() -> None:
@@ -86,16 +86,22 @@ def convert(
     return Conversion(Path(destination), weights, before, total, counts)
 
 
-def _specs(checkpoint: Checkpoint, kinds: Mapping[str, Weights], group: int | None) -> dict[str, TensorSpec]:
-    """What the new file holds, for weights of these kinds by name."""
+def _specs(checkpoint: Checkpoint, weights: Weights, group: int | None) -> dict[str, TensorSpec]:
+    """What the new file holds."""
     specs: dict[str, TensorSpec] = {}
     for tensor in checkpoint.tensors:
-        specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, kinds[tensor.ours], group)
-    head = checkpoint.head
-    assert head.matrix is not None
-    if packed.is_worth_screening(head.matrix, kinds[head.ours]):
-        specs |= packed.specs(packed.screen_name(head.ours), head.matrix, "q4", group)
+        specs |= packed.specs(tensor.ours, tensor.matrix or tensor.shape, tensor.kind(weights), group)
+    screen, matrix = _screen(checkpoint, weights), checkpoint.head.matrix
+    if screen is not None and matrix is not None:
+        specs |= packed.specs(screen, matrix, "q4", group)
     return specs
+
+
+def _screen(checkpoint: Checkpoint, weights: Weights) -> str | None:
+    """The name of the output projection's coarse copy, None where there is to be none."""
+    head = checkpoint.head
+    is_large = head.matrix is not None and packed.is_worth_screening(head.matrix, head.kind(weights))
+    return packed.screen_name(head.ours) if is_large else None
 
 
 def _converted(
@@ -107,13 +113,13 @@ def _converted(
     answered: Callable[[], None],
 ) -> Iterator[tuple[str, Weight]]:
     """All that `_specs` plans, one at a time, in any order."""
-    rounded = [] if calibration is None else [t for t in checkpoint.tensors if t.kind(weights) == "q4"]
+    plain = list(checkpoint.tensors)
     if calibration is not None:
+        rounded = [tensor for tensor in plain if tensor.kind(weights) == "q4"]
+        plain = [tensor for tensor in plain if tensor.kind(weights) != "q4"]
         yield from calibrated(checkpoint, rounded, calibration, group=group, answered=answered)
-    for tensor in checkpoint.tensors:
-        if tensor not in rounded:
-            yield tensor.ours, checkpoint.weight(tensor, weights, group=group, threads=threads)
-    head = checkpoint.head
-    assert head.matrix is not None
-    if packed.is_worth_screening(head.matrix, head.kind(weights)):
-        yield packed.screen_name(head.ours), checkpoint.coarse_head(weights, group, threads)
+    for tensor in plain:
+        yield tensor.ours, checkpoint.weight(tensor, weights, group=group, threads=threads)
+    screen = _screen(checkpoint, weights)
+    if screen is not None:
+        yield screen, checkpoint.coarse_head(weights, group, threads)

@@ -9,24 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from galago.compress.asking import QUESTIONS, pairs, request
 from galago.compress.layers import ErrorSum, weight_errors
 from galago.compress.probe import Probe, probe
 from galago.engine.checkpoint import open_checkpoint
 from galago.engine.engine import Engine
 from galago.engine.load import load_checkpoint
-from galago.engine.request import Request
-from galago.errors import UsageError
 from galago.files import StrPath
-from galago.types import SamplingParams
-
-QUESTIONS: Final = ("Describe this picture.", "What text is in this picture?")
-"""Asked of every picture unless others are given: one about things, one about letters."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +132,12 @@ def measure_distortion(
     Raises UsageError for no pictures, no questions or folders that are not one model, and what loading and
     reading pictures raise.
     """
-    if not pictures or not questions:
-        raise UsageError("a comparison needs at least one picture and one question")
-    if apart and len(pictures) != len(questions):
-        raise UsageError(f"{len(pictures)} pictures cannot each have one of {len(questions)} questions")
+    asked = pairs(list(enumerate(pictures, 1)), questions, apart=apart, what="comparison")
     first, second = (Engine(load_checkpoint(open_checkpoint(source))) for source in (original, converted))
     weights = weight_errors(first.model.checkpoint, second.model.checkpoint)
     features = ErrorSum()
     attention = [ErrorSum() for _ in range(first.model.network.layers)]
     answers: list[AnswerDistortion] = []
-    numbered = enumerate(pictures, 1)
-    asked = list(zip(numbered, questions, strict=True) if apart else product(numbered, questions))
     for (number, picture), question in asked:
         answer, told = _answer(first, picture, question, max_tokens)
         want, got = (probe(engine, picture, question, told) for engine in (first, second))
@@ -171,9 +160,7 @@ def measure_distortion(
 
 def _answer(engine: Engine, picture: Any, question: str, max_tokens: int) -> tuple[str, tuple[int, ...]]:
     """The greedy answer, as text and as the tokens that were chosen."""
-    parts = [{"type": "image", "image": picture}, {"type": "text", "text": question}]
-    messages = [{"role": "user", "content": parts}]
-    with engine.stream(Request(messages, SamplingParams(max_tokens=max_tokens))) as stream:
+    with engine.stream(request(picture, question, max_tokens)) as stream:
         return stream.answer.text, stream.tokens
 
 
