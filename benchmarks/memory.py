@@ -64,7 +64,7 @@ def ask(
     )
     if done.returncode:
         return [{"exit": done.returncode}]
-    told: list[Any] = json.loads(done.stdout)
+    told: list[Any] = json.loads(done.stdout.replace(f"{folder}/", ""))  # a record names no machine's folders
     return told
 
 
