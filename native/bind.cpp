@@ -108,6 +108,30 @@ void linear_packed(
     finish(status);
 }
 
+bool linear_best(
+    Pool& pool, int isa, nb::handle x_, nb::handle weight_, nb::handle rough_, int64_t best,
+    int64_t candidates, double margin, nb::handle out_
+) {
+    const Floats x(x_, "x", 2), out(out_, "out", 2, true);
+    const Packed whole(nb::cast<nb::tuple>(weight_)), coarse(nb::cast<nb::tuple>(rough_));
+    const PackedMatrix &weight = whole.matrix(), &rough = coarse.matrix();
+    x.sized({1, weight.cols});
+    out.packed_from(0).sized({1, weight.rows});
+    check(rough.rows == weight.rows && rough.cols == weight.cols, "a coarse copy has the weight's shape");
+    check(0 < best && best <= candidates, best, " of ", candidates, " candidates cannot be the best");
+    const ops::Screening screening{weight, rough, candidates, best, margin, out.data()};
+    const Rows<const float> from = rows_of(x);
+    const ops::Place where = place(pool, isa);
+    ops::Status status{};
+    bool sure = false;
+    {
+        const Unlocked unlocked(ops::packed_cost(1, rough.rows, rough.cols));
+        status = ops::linear_best(where, from, screening, &sure);
+    }
+    finish(status);
+    return sure;
+}
+
 void gated_packed(
     Pool& pool, int isa, nb::handle x_, const nb::list& weights, const nb::list& biases, const nb::list& outs
 ) {
@@ -376,6 +400,7 @@ NB_MODULE(_native, m) {
         nb::arg()
     );
     m.def("linear_packed", linear_packed);
+    m.def("linear_best", linear_best);
     m.def("gated_packed", gated_packed);
     m.def(
         "pack", pack, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),

@@ -31,6 +31,21 @@ Status linear(const Place&, Rows<const float> x, int64_t tokens, const Target* t
 // `gate` is used.
 Status gated(const Place&, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up);
 
+// Where only the `best` largest elements of x weight^T count. All rows are computed with `rough`, a coarse copy
+// of the weight, and the panels of the `candidates` largest with the weight again. By how much these change
+// tells by how much others would: surely none of those is among the best if the best lie `margin` times the
+// root-mean-square of that above all that was not computed again.
+struct Screening {
+    PackedMatrix weight, rough;
+    int64_t candidates, best;
+    double margin;
+    float* y;  // [1, weight.rows]
+};
+
+// y holds the best, and others coarsely, if `sure`; else it is worth nothing. It is never where there are few
+// rows, and where the candidates are not finite.
+Status linear_best(const Place&, Rows<const float> x, const Screening&, bool* sure);
+
 // False when a value is beyond the range of float16.
 bool pack(const Place&, const Pack&);
 

@@ -1,9 +1,10 @@
 // Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
 // sums. A trait gives the register tile, packed_panels by packed_tokens, and on 16 rows of a panel: PanelSums
-// with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16;
-// expand, which makes bytes of the nibbles; and add_nibbles and sum_of_step, with which up to nibble_tokens
-// tokens are multiplied with the nibbles as they are.
+// with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16; and
+// expand, which makes bytes of the nibbles.
 #pragma once
+
+#include "packed_row.h"
 
 namespace galago::GALAGO_ISA {
 
@@ -73,19 +74,12 @@ constexpr int64_t packed_block = 512;
 // Up to so many tokens, weights come straight from memory once: one panel at a time is one stream.
 constexpr int64_t packed_few = 8;
 
-// Whether nibbles are multiplied as they are: making bytes of them takes longer than so few products.
-inline bool keeps_nibbles(const PackedProduct& p) {
-    return p.weight.bits == 4 && p.x.tokens <= nibble_tokens && p.x.tokens <= p.x.layout.tile;
-}
-
-// What a part of a product works on: bytes of value + 128 of some panels, or nibbles, and the sums of all
-// tokens so far.
+// What a part of a product works on: bytes of value + 128 of some panels, and the sums of all tokens so far.
 struct PackedWork {
     const PackedProduct& p;
     const uint8_t* codes[packed_panels];
     uint8_t* expanded;
-    float* sums;           // [tokens][panels][16]
-    int32_t* activations;  // [padded_cols / 32][tokens], sums of 32 columns, where nibbles are kept
+    float* sums;  // [tokens][panels][16]
 };
 
 inline int64_t columns_at_once(const PackedProduct& p) {
@@ -93,34 +87,18 @@ inline int64_t columns_at_once(const PackedProduct& p) {
     return groups < 1 || p.x.tokens <= packed_few ? p.weight.group : groups * p.weight.group;
 }
 
-// Bytes that a part expands at a time, or the sums of activations take.
+// Bytes that a part expands at a time.
 inline int64_t code_scratch(const PackedProduct& p) {
-    if (keeps_nibbles(p)) return (p.weight.padded_cols() / step_cols * p.x.tokens * 4 + 63) / 64 * 64;
     return p.weight.bits == 8 ? 0 : columns_at_once(p) * panel_rows * packed_panels;
 }
 
 inline int64_t packed_scratch(const PackedProduct& p) {
+    if (takes_row(p)) return row_scratch(p);
     return code_scratch(p) + p.x.tokens * packed_panels * panel_rows * static_cast<int64_t>(sizeof(float));
 }
 
-// Instruction sets without nibble_tokens do not define these.
-template <int tokens>
-int32_t sum_of_step(const int8_t* x);
-template <int tokens>
-void add_nibbles(
-    const uint8_t* codes, const uint8_t* steps, const int8_t* x, const int32_t* totals, int64_t count,
-    PanelSums (*sums)[1]
-);
-
-template <int tokens>
-inline void sum_activations(const PackedProduct& p, int32_t* to) {
-    for (int64_t i = 0; i < p.weight.padded_cols() / step_cols; ++i)
-        for (int t = 0; t < tokens; ++t)
-            *to++ = sum_of_step<tokens>(p.x.codes + (i * step_cols / 4 * tokens + t) * 4);
-}
-
 // sums += the panels times the `tokens` tokens of a tile, over the groups of a block.
-template <int panels, int tokens, bool nibbles>
+template <int panels, int tokens>
 inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t start, Span groups) {
     const PackedProduct& p = work.p;
     const PackedMatrix& w = p.weight;
@@ -131,19 +109,12 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
     for (int64_t g = groups.begin; g < groups.end; ++g, x += w.group * tokens) {
         const int64_t of_tokens = g * p.x.tokens + start;
         PanelSums dots[tokens][panels];
-        if constexpr (nibbles) {
-            const int64_t step = g * w.group / step_cols;
-            const uint8_t* steps = w.steps + (panel * (w.padded_cols() / step_cols) + step) * panel_rows;
-            const int32_t* totals = work.activations + step * tokens;
-            add_nibbles<tokens>(codes[0], steps, x, totals, w.group / step_cols, dots);
-        } else {
-            for (int t = 0; t < tokens; ++t)
-                for (int i = 0; i < panels; ++i) begin(dots[t][i], p.x.balances[of_tokens + t]);
-            add_dots<panels, tokens>(codes, x, w.group / 4, dots);
-        }
+        for (int t = 0; t < tokens; ++t)
+            for (int i = 0; i < panels; ++i) begin(dots[t][i], p.x.balances[of_tokens + t]);
+        add_dots<panels, tokens>(codes, x, w.group / 4, dots);
         PanelFloats scale[panels];
         for (int i = 0; i < panels; ++i) {
-            codes[i] += w.group * panel_rows / (nibbles ? 2 : 1);
+            codes[i] += w.group * panel_rows;
             scale[i] = load_f16(w.scales + ((panel + i) * w.groups() + g) * panel_rows);
         }
         for (int t = 0; t < tokens; ++t) {
@@ -175,45 +146,9 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
 template <int panels, int tokens>
 inline void panels_times(const PackedWork& work, int64_t panel, int64_t start, int64_t count, Span groups) {
     if (count == tokens) {
-        panels_times_tile<panels, tokens, false>(work, panel, start, groups);
+        panels_times_tile<panels, tokens>(work, panel, start, groups);
     } else if constexpr (tokens > 1) {
         panels_times<panels, tokens - 1>(work, panel, start, count, groups);
-    }
-}
-
-// y = sums + bias for some tokens and one panel of several.
-inline void finish(const PackedProduct& p, int64_t panel, Span tokens, const float* sums, int64_t stride) {
-    const int64_t n = panel * panel_rows;
-    const int64_t rows = p.weight.rows - n < panel_rows ? p.weight.rows - n : panel_rows;
-    for (int64_t v = 0; v < rows; v += Vec::width) {
-        const int64_t left = rows - v;
-        const bool whole = left >= Vec::width;
-        const Vec bias = p.bias == nullptr ? zero()
-                         : whole           ? load(p.bias + n + v)
-                                           : load(p.bias + n + v, left);
-        for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-            const Vec sum = load(sums + t * stride + v) + bias;
-            float* to = p.y[t] + n + v;
-            if (whole) {
-                store(to, sum);
-            } else {
-                store(to, sum, left);
-            }
-        }
-    }
-}
-
-// Some panels, one by one, times tokens that are one tile.
-template <int tokens>
-inline void nibbles_times(PackedWork& work, Span panels) {
-    if constexpr (tokens > 0) {
-        if (work.p.x.tokens != tokens) return nibbles_times<tokens - 1>(work, panels);
-        sum_activations<tokens>(work.p, work.activations);
-        for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-            work.codes[0] = work.p.weight.codes + panel * work.p.weight.panel_bytes();
-            panels_times_tile<1, tokens, true>(work, panel, 0, {0, work.p.weight.groups()});
-            finish(work.p, panel, {0, tokens}, work.sums, panel_rows);
-        }
     }
 }
 
@@ -255,8 +190,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
         for (int64_t tile = 0; tile < tiles; ++tile) {
             const int64_t start = tile * p.x.layout.tile, left = p.x.tokens - start;
             const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
-            for (int i = 0; i < panels && p.x.tokens > fetching_tokens; ++i)
-                fetch_ahead(codes[i], bytes, tile, tiles);
+            for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
                 for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
             panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);
@@ -268,10 +202,9 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
 }
 
 inline void linear_packed(const PackedProduct& p, Span panels, void* scratch) {
+    if (takes_row(p)) return multiply_row(p, panels, static_cast<int32_t*>(scratch));
     auto* memory = static_cast<uint8_t*>(scratch);
-    auto* activations = reinterpret_cast<int32_t*>(memory);
-    PackedWork work{p, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p)), activations};
-    if (keeps_nibbles(p)) return nibbles_times<nibble_tokens>(work, panels);
+    PackedWork work{p, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p))};
     int64_t panel = panels.begin;
     if (p.x.tokens > packed_few)
         for (; panel + packed_panels <= panels.end; panel += packed_panels)

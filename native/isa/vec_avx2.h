@@ -16,8 +16,7 @@ struct Vec {
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
 constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
-constexpr int nibble_tokens = 0;                     // products of nibbles as they are
-constexpr int fetching_tokens = 0;                   // products that fetch codes ahead themselves
+constexpr int row_streams = 0;  // places at which weights are read for one token
 
 inline __m256i first(int64_t n) {
     alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

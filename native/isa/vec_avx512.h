@@ -21,8 +21,8 @@ struct Vec {
 constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
-constexpr int nibble_tokens = 1;                      // products of nibbles as they are
-constexpr int fetching_tokens = 1;                    // products that fetch codes ahead themselves
+constexpr int row_streams = 8;                          // places where weights are read for one token
+constexpr int64_t row_ahead = 1024;                     // bytes that are fetched ahead in each
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -161,17 +161,17 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
     for (int way = 0; way < ways; ++way)
 #pragma GCC unroll 16
         for (int t = 0; t < tokens; ++t)
-#pragma GCC unroll 2
+#pragma GCC unroll 8
             for (int i = 0; i < panels; ++i)
                 dots[way][t][i] = way == 0 ? sums[t][i].v : _mm512_setzero_si512();
     for (int64_t quad = 0; quad < quads; quad += ways) {
 #pragma GCC unroll 4
         for (int way = 0; way < ways; ++way) {
             __m512i w[panels];
-#pragma GCC unroll 2
+#pragma GCC unroll 8
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + (quad + way) * 64;
-                if constexpr (panels == 1 && tokens <= fetching_tokens) __builtin_prefetch(from + 2048);
+                if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead);
                 w[i] = _mm512_loadu_si512(from);
             }
 #pragma GCC unroll 16
@@ -179,14 +179,14 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
                 int four;
                 __builtin_memcpy(&four, x + ((quad + way) * tokens + t) * 4, sizeof four);
                 const __m512i wide = _mm512_set1_epi32(four);
-#pragma GCC unroll 2
+#pragma GCC unroll 8
                 for (int i = 0; i < panels; ++i) add_quad(dots[way][t][i], w[i], wide);
             }
         }
     }
 #pragma GCC unroll 16
     for (int t = 0; t < tokens; ++t) {
-#pragma GCC unroll 2
+#pragma GCC unroll 8
         for (int i = 0; i < panels; ++i) {
             sums[t][i].v = dots[0][t][i];
 #pragma GCC unroll 4
@@ -220,66 +220,55 @@ inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, ui
     }
 }
 
-// The sum of 32 activations of a token among `tokens`.
-template <int tokens>
+// The sum of 32 activations.
 inline int32_t sum_of_step(const int8_t* x) {
-    alignas(32) int8_t side_by_side[32];
-    for (int quad = 0; quad < 8; ++quad) __builtin_memcpy(side_by_side + quad * 4, x + quad * tokens * 4, 4);
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tokens == 1 ? x : side_by_side));
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
     const __m256i raised = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
     const __m256i by_8 = _mm256_sad_epu8(raised, _mm256_setzero_si256());
     const __m128i by_16 = _mm_add_epi64(_mm256_castsi256_si128(by_8), _mm256_extracti128_si256(by_8, 1));
     return _mm_cvtsi128_si32(by_16) + _mm_extract_epi32(by_16, 2) - 32 * 128;
 }
 
-// sums[t][0] = 32 `count` columns of a panel times the activations of token t, which start at x + 4 t, a quad
-// each 4 `tokens`. totals [count][tokens] are sums of 32 activations: the sum of multiplier * (nibble - zero)
-// * x is multiplier * (sum of nibble * x - zero * total). High nibbles are multiplied where they are, 16 times
-// as large.
-template <int tokens>
+// sums[s] = 32 `count` columns of a panel of stream s times the activations of a token. totals [count] are sums
+// of 32 activations: the sum of multiplier * (nibble - zero) * x is multiplier * (sum of nibble * x - zero *
+// total). High nibbles are multiplied where they are, 16 times as large.
+template <int streams>
 inline void add_nibbles(
-    const uint8_t* codes, const uint8_t* steps, const int8_t* x, const int32_t* totals, int64_t count,
-    PanelSums (*sums)[1]
+    const uint8_t* codes, int64_t codes_apart, const uint8_t* steps, int64_t steps_apart, const int8_t* x,
+    const int32_t* totals, int64_t count, PanelSums* sums
 ) {
-    constexpr int64_t ahead = 3072, steps_ahead = 512;
     const __m512i low_mask = _mm512_set1_epi8(15), high_mask = _mm512_set1_epi8(-16);
     const __m512i one = _mm512_set1_epi32(1), nibble = _mm512_set1_epi32(15);
-    __m512i all[tokens];
+    __m512i all[streams];
+#pragma GCC unroll 8
+    for (int s = 0; s < streams; ++s) all[s] = _mm512_setzero_si512();
+    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, x += 32) {
+#pragma GCC unroll 8
+        for (int s = 0; s < streams; ++s) {
+            const uint8_t *of_stream = codes + s * codes_apart, *its_steps = steps + s * steps_apart;
+            // Every line is fetched once: asking again for one that is under way costs a tenth (LOG 2026-11-28).
+            if (reinterpret_cast<uintptr_t>(its_steps) % 64 < panel_rows) __builtin_prefetch(its_steps + 512);
+            __m512i even = _mm512_setzero_si512(), odd = even;
 #pragma GCC unroll 4
-    for (int t = 0; t < tokens; ++t) all[t] = _mm512_setzero_si512();
-    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, x += 32 * tokens) {
-        // Every line is fetched once: asking again for one that is under way costs a tenth (LOG 2026-11-28).
-        if (reinterpret_cast<uintptr_t>(steps) % 64 < panel_rows) __builtin_prefetch(steps + steps_ahead);
-        __m512i even[tokens], odd[tokens];
-#pragma GCC unroll 4
-        for (int t = 0; t < tokens; ++t) even[t] = odd[t] = _mm512_setzero_si512();
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; ++j) {
-            __builtin_prefetch(codes + ahead + j * 64);
-            __m512i both = _mm512_loadu_si512(codes + j * 64);
-            asm volatile("" : "+v"(both));  // or GCC loads it twice, once for each mask
-            const __m512i low = _mm512_and_si512(both, low_mask);
-            const __m512i high = _mm512_and_si512(both, high_mask);
-#pragma GCC unroll 4
-            for (int t = 0; t < tokens; ++t) {
-                add_quad(even[t], low, x + (2 * j * tokens + t) * 4);
-                add_quad(odd[t], high, x + ((2 * j + 1) * tokens + t) * 4);
+            for (int j = 0; j < 4; ++j) {
+                __builtin_prefetch(of_stream + row_ahead + j * 64);
+                __m512i both = _mm512_loadu_si512(of_stream + j * 64);
+                asm volatile("" : "+v"(both));  // or GCC loads it twice, once for each mask
+                add_quad(even, _mm512_and_si512(both, low_mask), x + 8 * j);
+                add_quad(odd, _mm512_and_si512(both, high_mask), x + 8 * j + 4);
             }
-        }
-        // Read last: before the codes it would hold them up when it has to be waited for.
-        const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
-        const __m512i zero = _mm512_and_si512(step, nibble);
-        const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), one);
-#pragma GCC unroll 4
-        for (int t = 0; t < tokens; ++t) {
-            const __m512i shift = _mm512_madd_epi16(zero, _mm512_set1_epi32(totals[i * tokens + t]));
-            const __m512i nibbles = _mm512_add_epi32(even[t], _mm512_srai_epi32(odd[t], 4));
-            const __m512i dot = _mm512_sub_epi32(nibbles, shift);
-            all[t] = _mm512_add_epi32(all[t], _mm512_mullo_epi32(dot, by));
+            // Read last: before the codes it would hold them up when it has to be waited for.
+            const __m512i step =
+                _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(its_steps)));
+            const __m512i zero = _mm512_and_si512(step, nibble);
+            const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), one);
+            const __m512i shift = _mm512_madd_epi16(zero, _mm512_set1_epi32(totals[i]));
+            const __m512i nibbles = _mm512_add_epi32(even, _mm512_srai_epi32(odd, 4));
+            all[s] = _mm512_add_epi32(all[s], _mm512_mullo_epi32(_mm512_sub_epi32(nibbles, shift), by));
         }
     }
-#pragma GCC unroll 4
-    for (int t = 0; t < tokens; ++t) sums[t][0].v = all[t];
+#pragma GCC unroll 8
+    for (int s = 0; s < streams; ++s) sums[s].v = all[s];
 }
 
 // For measuring: 64 bytes of one register times those of another, added to 16 sums.

@@ -16,8 +16,7 @@ struct Vec {
 // Register tiles: rows times vectors of sums, with room for their factors in 32 registers.
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 2, dot_rows = 4;     // dot products
-constexpr int nibble_tokens = 0;                 // products of nibbles as they are
-constexpr int fetching_tokens = 0;                   // products that fetch codes ahead themselves
+constexpr int row_streams = 0;  // places at which weights are read for one token
 
 // The first n of 8 values, zeros behind; nothing beyond is touched, as there is no masked load.
 template <class T>

@@ -105,7 +105,8 @@ void dense_products(const Machines& m) {
 void packed_products(const Machines& m) {
     for (const int bits : {4, 8}) {
         for (const int64_t group : {32, 64, 128}) {
-            for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}}) {
+            for (const auto& [rows, cols] :
+                 {std::pair<int64_t, int64_t>{1, 1}, {16, 64}, {37, 150}, {237, 150}}) {
                 PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, group, bits};
                 auto codes = random_bytes(w.panels() * w.panel_bytes());
                 auto scales = random_halves(w.panels() * w.groups() * panel_rows);
@@ -117,6 +118,7 @@ void packed_products(const Machines& m) {
                 if (bits == 4) w.steps = steps.data();
                 if (rows == 37) w.offsets = offsets.data();
                 for (const int64_t tokens : {0, 1, 2, 13, 40, 70}) {
+                    if (rows == 237 && tokens != 1) continue;  // for the streams of one token
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
                         const ops::Target target{w, tokens % 2 == 0 ? bias.data() : nullptr, y};
@@ -138,6 +140,25 @@ void packed_products(const Machines& m) {
                 for (int64_t n = 0; n < rows; ++n) m.tested.embed_packed(w, n, row.data());
             }
         }
+    }
+}
+
+// The copy is the weight, so the result is the product, and sure where there are rows enough.
+void screened_products(const Machines& m) {
+    for (const int64_t candidates : {3, 9}) {
+        const int64_t rows = 237, cols = 150;
+        PackedMatrix w{nullptr, nullptr, nullptr, nullptr, rows, cols, 32, 8};
+        auto codes = random_bytes(w.panels() * w.panel_bytes());
+        auto scales = random_halves(w.panels() * w.groups() * panel_rows);
+        auto x = random_floats(cols);
+        w.codes = codes.data();
+        w.scales = scales.data();
+        both(m, "linear_best", rows + 1, 1e-5, [&](const ops::Place& place, float* y) {
+            bool sure = false;
+            ops::linear_best(place, {x.data(), cols}, {w, w, candidates, 2, 1, y}, &sure);
+            if (!sure) std::fill_n(y, rows, 0.0F);
+            y[rows] = sure ? 1 : 0;
+        });
     }
 }
 
@@ -309,6 +330,7 @@ int main() {
         const Machines machines{*list.tables[i], pool};
         dense_products(machines);
         packed_products(machines);
+        screened_products(machines);
         packing(machines);
         passes(machines);
         attention(machines);

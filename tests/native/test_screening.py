@@ -12,8 +12,7 @@ from galago.engine.checkpoint import open_checkpoint
 from galago.engine.planner import Planner, Room
 from galago.errors import WeightError
 from galago.formats import packed
-from galago.kernels import screening
-from galago.kernels.native import linear
+from galago.kernels import native
 
 SMALL = picture(90, 130, 6)
 ASKED = [{"role": "user", "content": [{"type": "image", "image": SMALL}, {"type": "text", "text": "What?"}]}]
@@ -47,15 +46,29 @@ def test_the_best_rows_are_those_of_the_whole_product(make, seed):
 def test_little_of_the_weight_is_read():
     rng = np.random.default_rng(3)
     dense, x = rng.standard_normal((ROWS, COLUMNS), np.float32), rng.standard_normal((1, COLUMNS), np.float32)
-    rough, read = kernels.pack(dense, 4), []
+    rough, weight = kernels.pack(dense, 4), kernels.pack(dense, 8)
+    found = kernels.linear_best(x, weight, rough, 1)
+    changed = np.flatnonzero((found != kernels.linear(x, rough))[0]) // packing.PANEL
+    assert 0 < len(set(changed)) <= native.CANDIDATES
+    for panel in set(range(len(weight.codes))) - set(changed):
+        weight.codes[panel] = 0
+    np.testing.assert_array_equal(kernels.linear_best(x, weight, rough, 1), found)
 
-    def product(x, weight):
-        read.append(weight.rows)
-        return linear(x, weight)
 
-    assert screening.screened(product, x, kernels.pack(dense, 8), rough, 1) is not None
-    assert read[0] == ROWS
-    assert sum(read[1:]) <= screening.CANDIDATES * packing.PANEL < ROWS / 4
+@pytest.mark.parametrize("best", [1, 5, 96])
+def test_the_margin_is_what_decides(monkeypatch, best):
+    rng = np.random.default_rng(8)
+    dense, x = rng.standard_normal((ROWS, COLUMNS), np.float32), rng.standard_normal((1, COLUMNS), np.float32)
+    weight, rough = kernels.pack(dense, 8), kernels.pack(dense, 4)
+    whole, coarse = kernels.linear(x, weight)[0], kernels.linear(x, rough)[0]
+    highest = np.append(coarse, [-np.inf] * (-ROWS % packing.PANEL)).reshape(-1, packing.PANEL).max(axis=1)
+    least = np.sort(highest)[-native.CANDIDATES]
+    near = np.repeat(highest >= least, packing.PANEL)[:ROWS]
+    error = np.sqrt(np.mean((whole - coarse)[near].astype(np.float64) ** 2))
+    margin = (np.sort(whole[near])[-best] - least) / error
+    for factor, wanted in ((0.99, np.where(near, whole, coarse)), (1.01, whole)):
+        monkeypatch.setattr(native, "SURE", margin * factor if margin > 0 else margin / factor)
+        np.testing.assert_array_equal(kernels.linear_best(x, weight, rough, best)[0], wanted)
 
 
 def test_a_copy_that_misleads_is_noticed():
@@ -85,7 +98,7 @@ def test_what_is_not_finite_stays_so(bad):
 def small_heads(monkeypatch):
     """The tests' vocabularies count as large."""
     monkeypatch.setattr(packed, "WORTH_SCREENING", 1)
-    monkeypatch.setattr(screening, "CANDIDATES", 3)
+    monkeypatch.setattr(native, "CANDIDATES", 3)
 
 
 @pytest.fixture(params=["qwen2_vl", "qwen2_5_vl"])
@@ -99,27 +112,31 @@ def bare(screened, checkpoint, tmp_path, monkeypatch, request):
     return convert(screened, tmp_path / "bare", weights="q4").folder
 
 
-def used(folder, **options):
-    """A loaded model, and how often its coarse copy was read."""
-    model, times = galago.load(folder, cache=False, **options), []
-    screen = model.engine.model.network.module.language.screen
-    if screen is not None:
-        rough = screen.rough
+@pytest.fixture
+def times(monkeypatch):
+    """How many of the largest were asked for, each time that a coarse copy was read."""
+    asked, product = [], native.linear_best
 
-        def product(product, x, weight, copy, best):
-            assert copy is rough
-            times.append(best)
-            return screening.screened(product, x, weight, copy, best)
+    def told(x, weight, rough, best):
+        asked.append(best)
+        return product(x, weight, rough, best)
 
-        return model, times, product
-    return model, times, None
+    monkeypatch.setattr(native, "linear_best", told)
+    return asked
 
 
-def test_an_answer_is_the_same_with_the_copy_and_without(screened, bare, monkeypatch):
-    model, times, product = used(screened)
-    monkeypatch.setattr("galago.kernels.native.screened", product)
-    plain, _, without = used(bare)
-    assert without is None
+def loaded(folder, **options):
+    return galago.load(folder, cache=False, **options)
+
+
+def copy_of(model):
+    return model.engine.model.network.module.language.screen
+
+
+def test_an_answer_is_the_same_with_the_copy_and_without(screened, bare, times):
+    model, plain = loaded(screened), loaded(bare)
+    assert copy_of(model) is not None
+    assert copy_of(plain) is None
     for tokens in (answer_tokens, greedy_tokens):
         assert tokens(model, ASKED, 12) == tokens(plain, ASKED, 12)
     assert times.count(1) >= 1
@@ -129,10 +146,8 @@ def test_an_answer_is_the_same_with_the_copy_and_without(screened, bare, monkeyp
 @pytest.mark.parametrize(
     "options", [{"temperature": 1.0, "seed": 4}, {"repetition_penalty": 1.3}, {"regex": "[ab]{3}"}]
 )
-def test_who_looks_at_more_than_the_best_gets_all_logits(screened, bare, monkeypatch, options):
-    model, times, product = used(screened)
-    monkeypatch.setattr("galago.kernels.native.screened", product)
-    told = [one.ask(SMALL, "What?", max_tokens=8, **options).text for one in (model, used(bare)[0])]
+def test_who_looks_at_more_than_the_best_gets_all_logits(screened, bare, times, options):
+    told = [loaded(one).ask(SMALL, "What?", max_tokens=8, **options).text for one in (screened, bare)]
     assert told[0] == told[1]
     assert times == []
 
@@ -146,10 +161,8 @@ def test_a_weight_that_was_put_there_since_is_computed_with(screened):
 
 
 def test_other_weights_than_the_files_have_no_copy(screened):
-    assert galago.load(screened, weights="q8", cache=False).engine.model.network.module.language.screen
-    assert (
-        galago.load(screened, weights="f32", cache=False).engine.model.network.module.language.screen is None
-    )
+    assert copy_of(loaded(screened, weights="q8")) is not None
+    assert copy_of(loaded(screened, weights="f32")) is None
 
 
 def test_a_copy_is_copied_bit_by_bit(screened, tmp_path):
@@ -190,5 +203,4 @@ def test_the_copy_is_given_up_before_anything_that_is_missed(screened):
     last = planner.plan(Room(resident=high))
     assert (dropped.context, dropped.rows, dropped.chunk) == (last.context, last.rows, last.chunk)
     assert any("output projection" in choice for choice in dropped.choices)
-    model = galago.load(screened, memory=low - copy // 2, cache=False)
-    assert model.engine.model.network.module.language.screen is None
+    assert copy_of(loaded(screened, memory=low - copy // 2)) is None

@@ -2,6 +2,7 @@
 
 The value is rounded to a step of at most a fortieth of the scale (2 on a scale from 0 to 100) and spelled
 with the decimals of that step. `Question.tolerance` is 5 % of the scale: an answer that near is right.
+Task "needle" asks where the needle stands in percent of the scale, from which a model learns to tell values.
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ PHRASES: Phrases = {
         "Is there a red zone?", "Does the gauge have a red zone?", "Is part of the scale red?",
         "Is a red range marked?", "Does the dial have a red part?", "Is there a red band on the scale?",
         "Has the scale a red zone?", "Can you see a red zone?",
+    ),
+    "share": (
+        "How far up the scale is the needle, in percent?", "At what percentage of the scale is the needle?",
+        "Give the needle's place on the scale in percent.", "What percent of full scale is shown?",
+        "Percent of full scale?", "Which percent of the scale does the needle point to?",
+        "Where on the scale is the needle, in percent?", "What share of the scale is below it, in percent?",
     ),
     "highest": (
         "What is the highest value on the scale?", "Where does the scale end?", "What is the maximum?",
@@ -361,7 +368,9 @@ def _about(ask: Asker, reading: _Reading) -> list[Question]:
         named = reading.quantity.name
         questions.append(ask("with_unit", f"{value} {reading.unit}"))
         questions.append(ask("named", value, name=named, tolerance=tolerance))
-    return [questions[0], *sample(rng, questions[1:], 3)]
+    asked = [questions[0], *sample(rng, questions[1:], 3)]
+    ask.rng = rng.spawn(1)[0]  # this question came later: the rest of a seed stays as it was
+    return [*asked, ask("share", f"{100 * scale.share(reading.value):.0f}", task="needle")]
 
 
 def _nearest(rng: np.random.Generator, limits: Sequence[float], value: float) -> float:

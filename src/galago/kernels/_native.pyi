@@ -41,6 +41,17 @@ def linear_bf16(
 def linear_packed(
     pool: Pool, isa: int, x: _F32, weights: list[Packed], biases: list[_F32 | None], outs: list[_F32]
 ) -> None: ...
+def linear_best(
+    pool: Pool,
+    isa: int,
+    x: _F32,
+    weight: Packed,
+    rough: Packed,
+    best: int,
+    candidates: int,
+    margin: float,
+    out: _F32,
+) -> bool: ...
 def gated_packed(
     pool: Pool, isa: int, x: _F32, weights: list[Packed], biases: list[_F32 | None], outs: list[_F32]
 ) -> None: ...

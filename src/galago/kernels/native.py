@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
 from galago.kernels.context import current, shared_pool
-from galago.kernels.screening import screened
 from galago.kernels.whole import LayerWeights, Room, WholeLayers
 from galago.packing import Bf16Weight, Bits, PackedWeight, Weight, beyond_float16, empty_like
 
@@ -28,6 +27,12 @@ except ImportError as error:
     ) from error
 
 F32: TypeAlias = NDArray[np.float32]
+
+CANDIDATES: Final = 96
+"""Panels of a screened product that are computed again: those with the largest coarse elements."""
+
+SURE: Final = 6.0
+"""Times what a coarse row errs by, root-mean-square, that must lie between the best rows and the others."""
 
 
 def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
@@ -45,8 +50,12 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
 
 def linear_best(x: F32, weight: Weight, rough: Weight, best: int) -> F32:
     """x [1, K], weight [N, K] and its coarse copy -> [1, N]."""
-    found = screened(linear, x, weight, rough, best) if isinstance(weight, PackedWeight) else None
-    return linear(x, weight) if found is None else found
+    if isinstance(weight, PackedWeight) and isinstance(rough, PackedWeight):
+        out = np.empty((1, weight.rows), np.float32)
+        whole, coarse = _packed(weight), _packed(rough)
+        if _native.linear_best(*_place(), x, whole, coarse, best, CANDIDATES, SURE, out):
+            return out
+    return linear(x, weight)
 
 
 def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:
