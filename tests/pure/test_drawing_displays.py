@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from galago.drawing import display_texts, displays
+from galago.drawing import display_panels, display_texts, displays
 from galago.drawing.sample import CELL, Setting, Split
 from galago.drawing.segments import DotStyle, SegmentStyle, dot_glyphs, draw_dots, draw_segments
+from galago.drawing.sheet import Sheet
 
 SEEDS = range(40)
 PATTERNS = (0x3F, 0x06, 0x5B, 0x4F, 0x66, 0x6D, 0x7D, 0x07, 0x7F, 0x6F)  # bit 0 is segment a
@@ -133,3 +135,37 @@ def test_each_icon_marks_its_place(icon):
     image = Image.new("RGB", (24, 20), (255, 255, 255))
     displays.draw_icon(ImageDraw.Draw(image), icon, (2, 2), (0, 0, 0))
     assert (np.asarray(image)[:, :, 0] == 0).sum() > 30
+
+
+@pytest.mark.parametrize("place", ["above", "over", "under", "below"])
+@pytest.mark.parametrize("align", ["left", "centre", "right"])
+def test_a_caption_stands_where_the_look_says(place, align):
+    rng, setting = np.random.default_rng(2), Setting(6, 8, Split.TRAIN, 0.0, "minimal")
+    device = display_panels.look(rng, setting, (250, 40, 30), (16, 16, 18), glows=True)
+    device = replace(device, caption_place=place, caption_align=align, unit_place="beside")
+    sheet = Sheet(rng, setting, device.casing)
+    item = display_texts.Reading("888", "888", caption="Speed")
+    display_panels.draw_panel(sheet, (0, 0, setting.width, setting.height), device, item)
+    letters = [glyph for glyph in sheet.glyphs if glyph.character in "Speed"]
+    digits = [glyph for glyph in sheet.glyphs if glyph.character == "8"]
+    assert [glyph.character for glyph in letters] == list("Speed")
+    rows = [np.mean([glyph.y for glyph in group]) for group in (letters, digits)]
+    assert (rows[0] < rows[1]) == (place in {"above", "over"})
+    middle = (letters[0].x + letters[-1].x) / 2 / setting.width
+    assert {"left": middle < 0.4, "centre": 0.4 < middle < 0.6, "right": middle > 0.6}[align]
+
+
+def test_no_trained_display_has_the_lines_of_a_held_out_one():
+    def lines(split, seed):
+        setting = Setting(3, 8, split, 1.0)
+        one = display_panels.look(
+            np.random.default_rng(seed), setting, (9, 9, 9), (200, 200, 200), glows=False
+        )
+        return one.caption_place, one.unit_place
+
+    trained, held_out = (
+        {lines(split, seed) for seed in range(200)} for split in (Split.TRAIN, Split.HELD_OUT)
+    )
+    assert len(trained) == 3 * 4
+    assert {place for place, _ in held_out} == {"below"}
+    assert "below" not in {place for place, _ in trained}

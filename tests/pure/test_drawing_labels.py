@@ -173,3 +173,16 @@ def test_only_a_speed_limit_has_a_number():
 @pytest.mark.parametrize("phrases", [labels.PHRASES, signs.PHRASES])
 def test_every_question_has_eight_wordings(phrases):
     assert min(len(set(wordings)) for wordings in phrases.values()) >= 8
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_contents_come_first_only_where_they_are_held_out(held_out):
+    orders = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        content = labels.Label("Rice", "250 g", False, "Holm", "2.50", None, "L77", "Italy")
+        rows = labels._rows(rng, content, 40, held_out=held_out)
+        orders.add(tuple(row.pieces[-1] for row in rows))
+    first = {order[0] for order in orders}
+    assert first == ({"250 g"} if held_out else {"Holm", "Rice", "2.50", "L77", "Italy"})
+    assert len(orders) > 20 or held_out

@@ -30,7 +30,9 @@ _TALLEST_WINDOW = 0.62
 class Look:
     """Colours and make of a device: `ink` and `glass` inside its windows, `printed` on its casing.
 
-    `unit_place` is "beside", "beside_top" (on the casing), "inside", "inside_top" (in the window) or "below".
+    `unit_place` is "beside", "beside_top" (on the casing), "inside", "inside_top" (in the window) or "strip",
+    in the line of the caption. `caption_place` is "above" or "below" the window, or "over" or "under" the
+    digits in it, and `caption_align` where in that line it stands while it is alone there.
     """
 
     ink: Colour
@@ -40,13 +42,14 @@ class Look:
     segments: SegmentStyle
     face: fonts.Face
     unit_place: str
-    caption_below: bool
+    caption_place: str
+    caption_align: str
     double_bezel: bool
     glows: bool
 
 
 def look(rng: np.random.Generator, setting: Setting, ink: Colour, glass: Colour, *, glows: bool) -> Look:
-    """A device of the setting's split. Held out: steep, thin or thick segments, captions below."""
+    """A device of the setting's split. Held out: steep, thin or thick segments, captions below the window."""
     casing = near(rng, pick(rng, _CASINGS), 14)
     held_out = setting.split is Split.HELD_OUT
     return Look(
@@ -56,8 +59,11 @@ def look(rng: np.random.Generator, setting: Setting, ink: Colour, glass: Colour,
         printed=effects.contrasting(rng, casing),
         segments=_segment_style(rng, setting, 0.13 if glows else 0.09),
         face=fonts.choose(rng, setting, ("sans", "mono")),
-        unit_place=pick(rng, ("below", "inside_top") if held_out else ("beside", "inside", "beside_top")),
-        caption_below=held_out,
+        unit_place=pick(
+            rng, ("strip", "inside_top") if held_out else ("beside", "inside", "beside_top", "strip")
+        ),
+        caption_place="below" if held_out else pick(rng, ("above", "above", "over", "under")),
+        caption_align="left" if held_out else pick(rng, ("left", "left", "centre", "right")),
         double_bezel=held_out,
         glows=glows,
     )
@@ -103,30 +109,35 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
     place = look.unit_place if item.unit else ""
     if not tall:
         item = replace(item, caption="")
-        place = "inside_top" if place == "below" else place
+        place = "inside_top" if place == "strip" else place
+    inside = look.caption_place in ("over", "under")
+    if inside and (item.caption or place == "strip"):
+        place = "strip" if place.startswith("beside") else place
+        left, top, right, bottom = left + margin, top + margin, right - margin, bottom - margin
+        draw_window(sheet, (left, top, right, bottom), look)
     strip: tuple[float, float, float] | None = None
-    if item.caption or place == "below":
-        depth = capitals + 1.5 * margin
-        strip = (
-            left + margin,
-            bottom - margin if look.caption_below else top + depth - margin / 2,
-            right - margin,
-        )
-        top, bottom = (top, bottom - depth) if look.caption_below else (top + depth, bottom)
+    if item.caption or place == "strip":
+        depth, low = capitals + 1.5 * margin, look.caption_place in ("below", "under")
+        strip = (left + margin, bottom - margin if low else top + depth - margin / 2, right - margin)
+        top, bottom = (top, bottom - depth) if low else (top + depth, bottom)
+    in_glass = inside and strip is not None
     spare = (bottom - top) - _TALLEST_WINDOW * (right - left)
     if spare > 0:
         top, bottom = top + spare / 2, bottom - spare / 2
     font = type_of(look.face, capitals)
     aside = font.width(item.drawn_unit) + margin if place.startswith(("beside", "inside")) else 0.0
+    edge = 0.0 if in_glass else margin
     window = (
-        left + margin,
-        top + margin,
-        right - margin - (aside if place.startswith("beside") else 0),
-        bottom - margin,
+        left + edge,
+        top + edge,
+        right - edge - (aside if place.startswith("beside") else 0),
+        bottom - edge,
     )
-    if strip and not look.caption_below:
-        _write_strip(sheet, look, item, strip, capitals, with_unit=place == "below")
-    draw_window(sheet, window, look)
+    early = look.caption_place in ("above", "over")
+    if strip and early:
+        _write_strip(sheet, look, item, strip, capitals, with_unit=place == "strip")
+    if not in_glass:
+        draw_window(sheet, window, look)
     room = window[2] - (aside if place.startswith("inside") else 0)
     above, below = _draw_digits(sheet, (*window[:2], room, window[3]), look, item)
     baseline = above + capitals if place.endswith("top") else below
@@ -134,8 +145,8 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
         sheet.write((window[2] + margin, baseline), item.drawn_unit, font, look.printed)
     elif place.startswith("inside"):
         sheet.write((window[2] - margin / 2, baseline), item.drawn_unit, font, look.ink, align="right")
-    if strip and look.caption_below:
-        _write_strip(sheet, look, item, strip, capitals, with_unit=place == "below")
+    if strip and not early:
+        _write_strip(sheet, look, item, strip, capitals, with_unit=place == "strip")
     return item
 
 
@@ -164,15 +175,18 @@ def _write_strip(
     *,
     with_unit: bool,
 ) -> None:
-    """The line on the casing (left, baseline, right): the caption, and perhaps the unit on the right."""
+    """The line of the caption (left, baseline, right), and perhaps with the unit on the right."""
     left, baseline, right = strip
+    ink = look.ink if look.caption_place in ("over", "under") else look.printed
     font = type_of(look.face, capitals)
     room = right - left - (font.width(item.drawn_unit) + 10 if with_unit else 0)
     if item.caption:
         caption = fit(look.face, item.caption, room, capitals)
-        sheet.write((left, baseline), item.caption, caption, look.printed)
+        align = "left" if with_unit else look.caption_align
+        x = {"left": left, "centre": (left + right) / 2, "right": right}[align]
+        sheet.write((x, baseline), item.caption, caption, ink, align=align)
     if with_unit:
-        sheet.write((right, baseline), item.drawn_unit, font, look.printed, align="right")
+        sheet.write((right, baseline), item.drawn_unit, font, ink, align="right")
 
 
 def _draw_digits(sheet: Sheet, window: Rectangle, look: Look, item: Reading) -> tuple[float, float]:

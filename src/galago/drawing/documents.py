@@ -17,7 +17,7 @@ from galago.drawing.document_phrases import PHRASES, RECEIPT_WORDS
 from galago.drawing.document_texts import Field, Form, Receipt, Table
 from galago.drawing.paper import Row, capacity, choose_print, lay_paper, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
-from galago.drawing.sheet import NONE, Asker, Sheet, chance, near, pick, sample
+from galago.drawing.sheet import NONE, Asker, Sheet, chance, mixed, near, pick, sample
 
 _SIZES = ((6, 7), (7, 7), (8, 7), (8, 8), (9, 8), (10, 8))
 _LARGEST_CAPITALS = 19.0
@@ -79,8 +79,8 @@ def _receipt_rows(sheet: Sheet, content: Receipt) -> list[Row]:
     names = ("No", "Receipt", "Bill no", "Receipt no")
     number = [Row((pick(rng, names), content.number), align)] if content.number else []
     head = [*when, shop, *phone, *number] if held_out else [shop, *phone, *when, *number]
-    if not held_out and chance(rng, 0.3):
-        head = [shop, *phone, *number, *when]
+    if not held_out and chance(rng, 0.6):
+        head = mixed(rng, head, *when) if chance(rng, 0.5) else [shop, *phone, *number, *when]
     items = [Row(item, "ends") for item in content.items]
     labels = ("TOTAL", "Total", "SUM", "TOTAL EUR", "Total USD", "To pay", "Total:")
     total = [Row((pick(rng, labels), content.total), "ends", strong=True)]

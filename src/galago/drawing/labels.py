@@ -19,7 +19,7 @@ from galago.drawing.barcodes import bars, check_digit
 from galago.drawing.effects import Colour, luminance
 from galago.drawing.paper import Print, Row, capacity, choose_print, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
-from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, near, pick, sample
+from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, mixed, near, pick, sample
 from galago.drawing.typeset import fit
 
 FIELD_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -233,7 +233,7 @@ def _extra(rng: np.random.Generator, name: str, most_characters: int) -> str:
 
 
 def _rows(rng: np.random.Generator, content: Label, characters: int, *, held_out: bool) -> list[Row]:
-    """The printed rows. Held out: contents first, product after it, all at the right."""
+    """The printed rows, often in any order. Held out: contents first, product after it, all at the right."""
     align = "right" if held_out else pick(rng, ("left", "centre"))
 
     def told(before: tuple[str, ...], value: str) -> Row:
@@ -264,7 +264,10 @@ def _rows(rng: np.random.Generator, content: Label, characters: int, *, held_out
     if content.allergens:
         others.append(told(("Contains", "Contains:", "Allergens:"), ", ".join(content.allergens)))
     others = sample(rng, others, len(others))
-    return [contents, name, *brand, *others] if held_out else [*brand, name, contents, *others]
+    if held_out:
+        return [contents, name, *brand, *others]
+    usual = [*brand, name, contents, *others]
+    return usual if chance(rng, 0.5) else mixed(rng, usual, contents)
 
 
 def _print(

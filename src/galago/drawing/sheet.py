@@ -37,6 +37,12 @@ def sample(rng: np.random.Generator, options: Sequence[_T], count: int) -> list[
     return [options[int(index)] for index in rng.permutation(len(options))[:count]]
 
 
+def mixed(rng: np.random.Generator, options: Sequence[_T], *not_first: _T) -> list[_T]:
+    """All options in a random order, of which none begins with one of `not_first`."""
+    first = pick(rng, [option for option in options if option not in not_first])
+    return [first, *sample(rng, [option for option in options if option is not first], len(options) - 1)]
+
+
 def chance(rng: np.random.Generator, probability: float) -> bool:
     """True as often as `probability` says."""
     return bool(rng.random() < probability)
