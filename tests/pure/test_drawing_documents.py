@@ -52,7 +52,7 @@ def test_a_document_fills_whole_cells_and_is_asked_about(name, split, difficulty
         one = drawing(name, seed, split, difficulty)
         rows, cols = one.cells.kind.shape
         assert one.pixels.shape == (rows * CELL, cols * CELL, 3)
-        assert {q.task for q in one.questions} <= {"field", "json", "document"}
+        assert {q.task for q in one.questions} <= {"field", "json", "document", "next"}
         assert len(one.questions) >= 2
         assert all(q.text.isascii() and q.answer.isascii() and q.answer for q in one.questions)
 

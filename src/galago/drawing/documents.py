@@ -1,9 +1,10 @@
 """Recipes of small documents: `receipt` and `form` (labelled fields, perhaps with a table).
 
 Answers are spelled as printed. Tasks: "field" for one thing, "json" for several as JSON, "document" for all
-text. A receipt as JSON has the keys shop, date, items (name, price) and total; a form has its printed labels
-as keys, and its table, if any, as "table"; fields that were asked for by name keep these names. What is not
-there is null in JSON and "none" otherwise. JSON is spelled as `json.dumps` does.
+text, "next" for the line after one. A receipt as JSON has the keys shop, date, items (name, price) and total;
+a form has its printed labels as keys, and its table, if any, as "table"; fields that were asked for by name
+keep these names. What is not there is null in JSON and "none" otherwise. JSON is spelled as `json.dumps`
+does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from galago.drawing import document_texts as texts
 from galago.drawing.document_phrases import PHRASES, RECEIPT_WORDS
 from galago.drawing.document_texts import Field, Form, Receipt, Table
+from galago.drawing.following import following
 from galago.drawing.paper import Row, capacity, choose_print, lay_paper, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Sheet, chance, mixed, near, pick, sample
@@ -27,25 +29,27 @@ _DESKS = ((96, 72, 52), (60, 64, 70), (150, 120, 90), (196, 190, 180), (40, 60, 
 
 
 def paint_receipt(rng: np.random.Generator, setting: Setting) -> Drawing:
-    """A receipt of two to five items; tasks "field", "json" and "document"."""
+    """A receipt of two to five items; tasks "field", "json", "document" and "next"."""
     sheet, margin, capitals = _desk(rng, setting)
     rows, characters = capacity(setting, capitals, margin + 6)
     content = texts.receipt(rng, max(5, rows - 1), characters)
     lines = _receipt_rows(sheet, content)
     _print_rows(sheet, margin, lines, capitals)
     ask = Asker(rng, PHRASES, "field")
-    return sheet.finish([*_about_receipt(ask, content), _receipt_whole(ask, content, lines)])
+    asked = [*_about_receipt(ask, content), _receipt_whole(ask, content, lines)]
+    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 3)])
 
 
 def paint_form(rng: np.random.Generator, setting: Setting) -> Drawing:
-    """A form of labelled fields, sometimes with a table; tasks "field", "json" and "document"."""
+    """A form of labelled fields, sometimes with a table; tasks "field", "json", "document" and "next"."""
     sheet, margin, capitals = _desk(rng, setting)
     rows, characters = capacity(setting, capitals, margin + 6)
     content = texts.form(rng, rows, characters, table_share=0.4 * setting.difficulty)
     lines = _form_rows(sheet, content)
     _print_rows(sheet, margin, lines, capitals)
     ask = Asker(rng, PHRASES, "field")
-    return sheet.finish([*_about_form(ask, content), _form_whole(ask, content, lines)])
+    asked = [*_about_form(ask, content), _form_whole(ask, content, lines)]
+    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 3)])
 
 
 def _desk(rng: np.random.Generator, setting: Setting) -> tuple[Sheet, float, float]:

@@ -17,6 +17,7 @@ from galago.drawing import document_texts as texts
 from galago.drawing import words
 from galago.drawing.barcodes import bars, check_digit
 from galago.drawing.effects import Colour, luminance
+from galago.drawing.following import following
 from galago.drawing.paper import Print, Row, capacity, choose_print, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, mixed, near, pick, sample
@@ -168,7 +169,7 @@ class Label:
 
 
 def paint_label(rng: np.random.Generator, setting: Setting) -> Drawing:
-    """A label of a product; tasks "label" and "json"."""
+    """A label of a product; tasks "label", "json" and "next"."""
     capitals = setting.between(17.0, 13.0) + float(rng.uniform(0, 2))
     with_barcode = setting.height >= 168 and chance(rng, 0.55)
     margin = 8.0
@@ -178,7 +179,8 @@ def paint_label(rng: np.random.Generator, setting: Setting) -> Drawing:
     content = label(rng, max(3, rows - 1), characters, with_barcode=with_barcode)
     sheet, lines = _print(rng, setting, content, capitals)
     ask = Asker(rng, PHRASES, "label")
-    return sheet.finish(_about(ask, content, lines), degrees=2.5)
+    asked = _about(ask, content, lines)
+    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 2)], degrees=2.5)
 
 
 def label(rng: np.random.Generator, most_rows: int, most_characters: int, *, with_barcode: bool) -> Label:

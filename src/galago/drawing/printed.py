@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import asin, degrees, radians, sin
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL.ImageFont import FreeTypeFont
 
 from galago.drawing import fonts, words
 from galago.drawing.effects import Colour, any_colour, background, contrasting, paper, photograph, tilt
+from galago.drawing.following import following
 from galago.drawing.phrasing import article, ask
 from galago.drawing.sample import CellLabels, Drawing, Glyph, Pixels, Question, Recipe, Setting
 from galago.drawing.shapes import COLOURS, KINDS, plural
@@ -66,7 +67,7 @@ def paint_line(rng: np.random.Generator, setting: Setting) -> Drawing:
 
 
 def paint_lines(rng: np.random.Generator, setting: Setting) -> Drawing:
-    """Two to five lines (tasks "lines", "count", "absent")."""
+    """Two to five lines (tasks "lines", "count", "absent", "next")."""
     least = setting.between(16, SMALLEST_CAPITALS)
     most = min(5, round(setting.between(2, 5)), int((setting.height - 2 * _EDGE) / (least * _LINE_PITCH)))
     room = int((setting.width - 2 * _EDGE) / (least * 0.82))
@@ -77,7 +78,8 @@ def paint_lines(rng: np.random.Generator, setting: Setting) -> Drawing:
     block = _fitted(rng, setting, texts, least, tallest)
     pixels, glyphs = _printed(rng, setting, block)
     asked = [Question(ask(rng, "lines"), "\n".join(block.lines), "lines", spelled=True)]
-    return _drawing(rng, setting, pixels, glyphs, [*asked, *_about_lines(rng, block.lines)])
+    drawing = _drawing(rng, setting, pixels, glyphs, [*asked, *_about_lines(rng, block.lines)])
+    return replace(drawing, questions=(*drawing.questions, *following(rng, block.lines, 2)))
 
 
 def _some_length(rng: np.random.Generator, longest: int) -> int:
