@@ -16,7 +16,8 @@ struct Vec {
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
 constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
-constexpr int row_streams = 0;  // places at which weights are read for one token
+constexpr int row_streams = 4;         // places where weights are read for one token
+constexpr int64_t row_ahead = 1024;    // bytes that are fetched ahead in each
 
 inline __m256i first(int64_t n) {
     alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -157,23 +158,28 @@ inline void store_codes(uint8_t* p, __m256i codes) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), codes);
 }
 
-// sums[t][0] += the values of the panel times the activations of token t, which start at x + 4 t, a quad each
+// sums[t][i] += the values of panel i times the activations of token t, which start at x + 4 t, a quad each
 // 4 `tokens`. Signs move from the weights to the activations: a pair of products is at most 2 * 128 * 127,
 // which 16 bits hold.
 template <int panels, int tokens>
 inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads, PanelSums (*sums)[panels]) {
-    static_assert(panels == 1, "there are registers for one panel");
+    static_assert(panels == 1 || tokens == 1, "there are registers for one panel of several tokens");
     const __m256i bias = _mm256_set1_epi8(-128), ones = _mm256_set1_epi16(1);
     for (int64_t quad = 0; quad < quads; ++quad) {
-        const __m256i low = _mm256_xor_si256(load_codes(codes[0] + quad * 64), bias);
-        const __m256i high = _mm256_xor_si256(load_codes(codes[0] + quad * 64 + 32), bias);
-        const __m256i low_size = _mm256_abs_epi8(low), high_size = _mm256_abs_epi8(high);
-        for (int t = 0; t < tokens; ++t) {
-            const __m256i four = four_of(x + (quad * tokens + t) * 4);
-            const __m256i a = _mm256_maddubs_epi16(low_size, _mm256_sign_epi8(four, low));
-            const __m256i b = _mm256_maddubs_epi16(high_size, _mm256_sign_epi8(four, high));
-            sums[t][0].low = _mm256_add_epi32(sums[t][0].low, _mm256_madd_epi16(a, ones));
-            sums[t][0].high = _mm256_add_epi32(sums[t][0].high, _mm256_madd_epi16(b, ones));
+#pragma GCC unroll 4
+        for (int i = 0; i < panels; ++i) {
+            const uint8_t* from = codes[i] + quad * 64;
+            if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead);
+            const __m256i low = _mm256_xor_si256(load_codes(from), bias);
+            const __m256i high = _mm256_xor_si256(load_codes(from + 32), bias);
+            const __m256i low_size = _mm256_abs_epi8(low), high_size = _mm256_abs_epi8(high);
+            for (int t = 0; t < tokens; ++t) {
+                const __m256i four = four_of(x + (quad * tokens + t) * 4);
+                const __m256i a = _mm256_maddubs_epi16(low_size, _mm256_sign_epi8(four, low));
+                const __m256i b = _mm256_maddubs_epi16(high_size, _mm256_sign_epi8(four, high));
+                sums[t][i].low = _mm256_add_epi32(sums[t][i].low, _mm256_madd_epi16(a, ones));
+                sums[t][i].high = _mm256_add_epi32(sums[t][i].high, _mm256_madd_epi16(b, ones));
+            }
         }
     }
 }
@@ -204,6 +210,48 @@ inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, ui
             const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
             store_codes(target + j * 128, _mm256_add_epi8(_mm256_mullo_epi16(even, factors), bases));
             store_codes(target + j * 128 + 64, _mm256_add_epi8(_mm256_mullo_epi16(odd, factors), bases));
+        }
+    }
+}
+
+// sums[s] = 32 `count` columns of a panel of stream s times the activations of a token. totals [count] are sums
+// of 32 activations: the sum of multiplier * (nibble - zero) * x is multiplier * (sum of nibble * x - zero *
+// total). Eight pairs of products are at most 8 * 2 * 15 * 127, which 16 bits hold.
+template <int streams>
+inline void add_nibbles(
+    const uint8_t* codes, int64_t codes_apart, const uint8_t* steps, int64_t steps_apart, const int8_t* x,
+    const int32_t* totals, int64_t count, PanelSums* sums
+) {
+    const __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
+    for (int s = 0; s < streams; ++s) begin(sums[s], 0);
+    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, x += 32) {
+        for (int s = 0; s < streams; ++s) {
+            const uint8_t *of_stream = codes + s * codes_apart, *its_steps = steps + s * steps_apart;
+            if (reinterpret_cast<uintptr_t>(its_steps) % 64 < panel_rows) __builtin_prefetch(its_steps + 512);
+            __m256i low = _mm256_setzero_si256(), high = low;
+            const auto add = [&](__m256i& pairs, __m256i both, int j) {
+                const __m256i even = _mm256_and_si256(both, nibble);
+                const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+                pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(even, four_of(x + 8 * j)));
+                pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(odd, four_of(x + 8 * j + 4)));
+            };
+#pragma GCC unroll 4
+            for (int j = 0; j < 4; ++j) {
+                __builtin_prefetch(of_stream + row_ahead + j * 64);
+                add(low, load_codes(of_stream + j * 64), j);
+                add(high, load_codes(of_stream + j * 64 + 32), j);
+            }
+            const auto close = [&](__m256i& sum, __m256i pairs, const uint8_t* from) {
+                const __m256i step =
+                    _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+                const __m256i zero = _mm256_and_si256(step, _mm256_set1_epi32(15));
+                const __m256i by = _mm256_add_epi32(_mm256_srli_epi32(step, 4), _mm256_set1_epi32(1));
+                const __m256i shift = _mm256_madd_epi16(zero, _mm256_set1_epi32(totals[i]));
+                const __m256i dot = _mm256_sub_epi32(_mm256_madd_epi16(pairs, ones), shift);
+                sum = _mm256_add_epi32(sum, _mm256_mullo_epi32(dot, by));
+            };
+            close(sums[s].low, low, its_steps);
+            close(sums[s].high, high, its_steps + 8);
         }
     }
 }

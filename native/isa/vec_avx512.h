@@ -220,15 +220,6 @@ inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, ui
     }
 }
 
-// The sum of 32 activations.
-inline int32_t sum_of_step(const int8_t* x) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
-    const __m256i raised = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128));
-    const __m256i by_8 = _mm256_sad_epu8(raised, _mm256_setzero_si256());
-    const __m128i by_16 = _mm_add_epi64(_mm256_castsi256_si128(by_8), _mm256_extracti128_si256(by_8, 1));
-    return _mm_cvtsi128_si32(by_16) + _mm_extract_epi32(by_16, 2) - 32 * 128;
-}
-
 // sums[s] = 32 `count` columns of a panel of stream s times the activations of a token. totals [count] are sums
 // of 32 activations: the sum of multiplier * (nibble - zero) * x is multiplier * (sum of nibble * x - zero *
 // total). High nibbles are multiplied where they are, 16 times as large.
