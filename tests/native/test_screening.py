@@ -78,6 +78,14 @@ def test_a_copy_that_misleads_is_noticed():
     np.testing.assert_array_equal(kernels.linear_best(x, weight, rough, 1), kernels.linear(x, weight))
 
 
+def test_more_than_there_are_candidates_are_not_screened():
+    rng = np.random.default_rng(9)
+    dense, x = rng.standard_normal((ROWS, COLUMNS), np.float32), rng.standard_normal((1, COLUMNS), np.float32)
+    weight, rough = kernels.pack(dense, 8), kernels.pack(dense, 4)
+    found = kernels.linear_best(x, weight, rough, native.CANDIDATES + 1)
+    np.testing.assert_array_equal(found, kernels.linear(x, weight))
+
+
 def test_rows_that_are_alike_are_all_computed():
     rng = np.random.default_rng(5)
     dense = np.tile(rng.standard_normal((1, COLUMNS), np.float32), (ROWS, 1))

@@ -50,7 +50,7 @@ def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
 
 def linear_best(x: F32, weight: Weight, rough: Weight, best: int) -> F32:
     """x [1, K], weight [N, K] and its coarse copy -> [1, N]."""
-    if isinstance(weight, PackedWeight) and isinstance(rough, PackedWeight):
+    if isinstance(weight, PackedWeight) and isinstance(rough, PackedWeight) and best <= CANDIDATES:
         out = np.empty((1, weight.rows), np.float32)
         whole, coarse = _packed(weight), _packed(rough)
         if _native.linear_best(*_place(), x, whole, coarse, best, CANDIDATES, SURE, out):

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from galago.drawing import CellLabels, Drawing, Question, Split, draw
 
 SHARD_PICTURES = 64
-REST = 2.0
+REST = 6.0
 """Once the pool is full, seconds of rest for each second of drawing.
 
-A picture takes about 2 ms to draw and ten times that to learn from: a drawer that gets too little of the
-machine lets pictures be learned by heart.
+A picture takes about 3 ms to draw and ten times that to learn from: a drawer that gets too little of the
+machine lets pictures be learned by heart, one that rests less takes it from the learning (LOG 2026-11-28).
 """
 
 
