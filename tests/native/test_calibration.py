@@ -83,10 +83,10 @@ def drawn(first, count, split):
 
 
 def test_nano_is_nearer_to_itself_with_a_calibration(tmp_path):
-    seen = drawn(0, 40, drawing.Split.TRAIN)
+    seen = drawn(0, 80, drawing.Split.TRAIN)
     convert("nano", tmp_path / "plain", weights="q4")
     convert("nano", tmp_path / "rounded", weights="q4", calibration=Calibration(*seen, apart=True))
-    pictures, questions = drawn(1_000_000, 40, drawing.Split.HELD_OUT)
+    pictures, questions = drawn(1_000_000, 120, drawing.Split.HELD_OUT)
     plain, rounded = (
         measure_distortion("nano", tmp_path / name, pictures, questions=questions, apart=True)
         for name in ("plain", "rounded")
