@@ -77,13 +77,13 @@ Status linear_best(const Place& place, Rows<const float> x, const Screening& s, 
 
     std::vector<float> values;
     double squares = 0;
-    for (const Target& target : targets) {
-        const int64_t begin = chosen[static_cast<size_t>(&target - targets.data())] * panel_rows;
-        for (int64_t n = 0; n < target.weight.rows; ++n) {
-            const double error = double{target.y[n]} - s.y[begin + n];
+    for (size_t i = 0; i < chosen.size(); ++i) {
+        float* old = s.y + chosen[i] * panel_rows;
+        for (int64_t n = 0; n < targets[i].weight.rows; ++n) {
+            const double error = double{targets[i].y[n]} - old[n];
             squares += error * error;
-            values.push_back(target.y[n]);
-            s.y[begin + n] = target.y[n];
+            values.push_back(targets[i].y[n]);
+            old[n] = targets[i].y[n];
         }
     }
     const double error = std::sqrt(squares / static_cast<double>(values.size()));

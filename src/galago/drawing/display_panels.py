@@ -47,6 +47,16 @@ class Look:
     double_bezel: bool
     glows: bool
 
+    @property
+    def caption_first(self) -> bool:
+        """Whether the caption is read before the digits."""
+        return self.caption_place in ("above", "over")
+
+    @property
+    def caption_in_glass(self) -> bool:
+        """Whether the line of the caption lies inside the window."""
+        return self.caption_place in ("over", "under")
+
 
 def look(rng: np.random.Generator, setting: Setting, ink: Colour, glass: Colour, *, glows: bool) -> Look:
     """A device of the setting's split. Held out: steep, thin or thick segments, captions below the window."""
@@ -110,17 +120,17 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
     if not tall:
         item = replace(item, caption="")
         place = "inside_top" if place == "strip" else place
-    inside = look.caption_place in ("over", "under")
-    if inside and (item.caption or place == "strip"):
+    lined = bool(item.caption) or place == "strip"
+    in_glass = lined and look.caption_in_glass
+    if in_glass:
         place = "strip" if place.startswith("beside") else place
         left, top, right, bottom = left + margin, top + margin, right - margin, bottom - margin
         draw_window(sheet, (left, top, right, bottom), look)
     strip: tuple[float, float, float] | None = None
-    if item.caption or place == "strip":
-        depth, low = capitals + 1.5 * margin, look.caption_place in ("below", "under")
-        strip = (left + margin, bottom - margin if low else top + depth - margin / 2, right - margin)
-        top, bottom = (top, bottom - depth) if low else (top + depth, bottom)
-    in_glass = inside and strip is not None
+    if lined:
+        depth, first = capitals + 1.5 * margin, look.caption_first
+        strip = (left + margin, top + depth - margin / 2 if first else bottom - margin, right - margin)
+        top, bottom = (top + depth, bottom) if first else (top, bottom - depth)
     spare = (bottom - top) - _TALLEST_WINDOW * (right - left)
     if spare > 0:
         top, bottom = top + spare / 2, bottom - spare / 2
@@ -133,8 +143,7 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
         right - edge - (aside if place.startswith("beside") else 0),
         bottom - edge,
     )
-    early = look.caption_place in ("above", "over")
-    if strip and early:
+    if strip and look.caption_first:
         _write_strip(sheet, look, item, strip, capitals, with_unit=place == "strip")
     if not in_glass:
         draw_window(sheet, window, look)
@@ -145,7 +154,7 @@ def draw_panel(sheet: Sheet, box: Rectangle, look: Look, item: Reading) -> Readi
         sheet.write((window[2] + margin, baseline), item.drawn_unit, font, look.printed)
     elif place.startswith("inside"):
         sheet.write((window[2] - margin / 2, baseline), item.drawn_unit, font, look.ink, align="right")
-    if strip and not early:
+    if strip and not look.caption_first:
         _write_strip(sheet, look, item, strip, capitals, with_unit=place == "strip")
     return item
 
@@ -177,7 +186,7 @@ def _write_strip(
 ) -> None:
     """The line of the caption (left, baseline, right), and perhaps with the unit on the right."""
     left, baseline, right = strip
-    ink = look.ink if look.caption_place in ("over", "under") else look.printed
+    ink = look.ink if look.caption_in_glass else look.printed
     font = type_of(look.face, capitals)
     room = right - left - (font.width(item.drawn_unit) + 10 if with_unit else 0)
     if item.caption:

@@ -17,7 +17,7 @@ from galago.drawing import document_texts as texts
 from galago.drawing.document_phrases import PHRASES, RECEIPT_WORDS
 from galago.drawing.document_texts import Field, Form, Receipt, Table
 from galago.drawing.following import following
-from galago.drawing.paper import Row, capacity, choose_print, lay_paper, set_rows, transcript
+from galago.drawing.paper import Row, capacity, choose_print, lay_paper, lines_of, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Sheet, chance, mixed, near, pick, sample
 
@@ -37,7 +37,7 @@ def paint_receipt(rng: np.random.Generator, setting: Setting) -> Drawing:
     _print_rows(sheet, margin, lines, capitals)
     ask = Asker(rng, PHRASES, "field")
     asked = [*_about_receipt(ask, content), _receipt_whole(ask, content, lines)]
-    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 3)])
+    return sheet.finish([*asked, *following(rng, lines_of(lines), 3)])
 
 
 def paint_form(rng: np.random.Generator, setting: Setting) -> Drawing:
@@ -49,7 +49,7 @@ def paint_form(rng: np.random.Generator, setting: Setting) -> Drawing:
     _print_rows(sheet, margin, lines, capitals)
     ask = Asker(rng, PHRASES, "field")
     asked = [*_about_form(ask, content), _form_whole(ask, content, lines)]
-    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 3)])
+    return sheet.finish([*asked, *following(rng, lines_of(lines), 3)])
 
 
 def _desk(rng: np.random.Generator, setting: Setting) -> tuple[Sheet, float, float]:

@@ -369,8 +369,8 @@ def _about(ask: Asker, reading: _Reading) -> list[Question]:
         questions.append(ask("with_unit", f"{value} {reading.unit}"))
         questions.append(ask("named", value, name=named, tolerance=tolerance))
     asked = [questions[0], *sample(rng, questions[1:], 3)]
-    ask.rng = rng.spawn(1)[0]  # this question came later: the rest of a seed stays as it was
-    return [*asked, ask("share", f"{100 * scale.share(reading.value):.0f}", task="needle")]
+    aside = Asker(rng.spawn(1)[0], PHRASES, "needle")  # came later: the rest of a seed stays as it was
+    return [*asked, aside("share", f"{100 * scale.share(reading.value):.0f}")]
 
 
 def _nearest(rng: np.random.Generator, limits: Sequence[float], value: float) -> float:

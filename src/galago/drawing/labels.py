@@ -18,7 +18,7 @@ from galago.drawing import words
 from galago.drawing.barcodes import bars, check_digit
 from galago.drawing.effects import Colour, luminance
 from galago.drawing.following import following
-from galago.drawing.paper import Print, Row, capacity, choose_print, set_rows, transcript
+from galago.drawing.paper import Print, Row, capacity, choose_print, lines_of, set_rows, transcript
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, mixed, near, pick, sample
 from galago.drawing.typeset import fit
@@ -180,7 +180,7 @@ def paint_label(rng: np.random.Generator, setting: Setting) -> Drawing:
     sheet, lines = _print(rng, setting, content, capitals)
     ask = Asker(rng, PHRASES, "label")
     asked = _about(ask, content, lines)
-    return sheet.finish([*asked, *following(rng, transcript(lines).split("\n"), 2)], degrees=2.5)
+    return sheet.finish([*asked, *following(rng, lines_of(lines), 2)], degrees=2.5)
 
 
 def label(rng: np.random.Generator, most_rows: int, most_characters: int, *, with_barcode: bool) -> Label:

@@ -56,7 +56,12 @@ class Print:
 
 def transcript(rows: Sequence[Row]) -> str:
     """All text of the rows, a line for each row that has text."""
-    return "\n".join(row.text for row in rows if row.pieces)
+    return "\n".join(lines_of(rows))
+
+
+def lines_of(rows: Sequence[Row]) -> list[str]:
+    """The text of each row that has text."""
+    return [row.text for row in rows if row.pieces]
 
 
 def capacity(setting: Setting, capitals: float, margin: float) -> tuple[int, int]:
