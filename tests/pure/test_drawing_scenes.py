@@ -123,6 +123,11 @@ def test_a_caption_names_all_and_only_what_is_there():
     assert answers(KNOWN, "caption", "") == {"Two red circles and a blue star."}
 
 
+def test_groups_follow_each_other_as_in_the_caption():
+    assert answers(KNOWN, "group", "(?i)two red circles") == {"a blue star"}
+    assert answers(KNOWN, "group", "(?i)a blue star") == {"nothing"}
+
+
 def test_boxes_come_by_top_edge_then_left_edge():
     first = '{"bbox_2d": [12, 12, 48, 48], "label": "red circle"}'
     second = '{"bbox_2d": [87, 73, 109, 95], "label": "red circle"}'

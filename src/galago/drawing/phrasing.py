@@ -2,7 +2,7 @@
 
 Templates are filled with names: {what} "red circle", {whats} "red circles", {one} "a red circle", {colour},
 {place} "in the top left", {other} "blue ring", {relation} "left of", {side} "left", {size} "largest",
-{which} "first".
+{which} "first", {group} "two red circles".
 """
 
 from __future__ import annotations

@@ -186,6 +186,16 @@ SCENES: dict[str, tuple[str, ...]] = {
         "Which pixel is the {side} edge of the {what}?",
         "{side} edge of the {what} in pixels?",
     ),
+    "group": (
+        "After {group}, what is named next?",
+        "What is named after {group}?",
+        "Which group is named after {group}?",
+        "What comes after {group}?",
+        "What comes next after {group}?",
+        "Which group comes after {group}?",
+        "{group}, and then what?",
+        "What does a caption name after {group}?",
+    ),
     "caption": (
         "Describe the picture.",
         "Describe this image.",

@@ -3,7 +3,8 @@
 Counts are digits; yes/no; places are one of nine ("top left", "top", ..., "middle"); what is not there has
 the colour, kind or place "none", is counted "0", and an empty side holds "nothing"; boxes are a JSON list in
 pixels, by top edge, then left edge; a caption names every group of alike shapes, the largest group first,
-then by top and left edge. An edge is one number of a box, from which a model learns to tell whole ones.
+then by top and left edge. An edge is one number of a box, and "group" asks what a caption names next: from
+these a model learns to tell whole boxes and captions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from galago.drawing.phrasing import article, ask
 from galago.drawing.sample import Question
 from galago.drawing.shapes import COLOURS, KINDS, Shape, plural
 
-TASKS = ("colour", "kind", "count", "absent", "place", "relation", "box", "caption", "edge")
+TASKS = ("colour", "kind", "count", "absent", "place", "relation", "box", "caption", "edge", "group")
 
 Chosen = TypeVar("Chosen")
 
@@ -35,6 +36,8 @@ _SIDES = ("left", "top", "right", "bottom")
 """What the four numbers of a box are."""
 _EDGES = 4
 """Edges asked about in a scene."""
+_GROUPS = 3
+"""Groups asked about in a scene."""
 
 _OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 _WHERE = {
@@ -107,6 +110,12 @@ class _Scene:
             return None
         return (along > 0) == (relation in {"left of", "above"})
 
+    def groups(self) -> list[str]:
+        """Alike shapes as a caption names them ("two red circles"), in its order."""
+        order = {name: index for index, name in reversed(list(enumerate(s.name for s in self.shapes)))}
+        groups = sorted(self.names.items(), key=lambda item: (-item[1], order[item[0]]))
+        return [article(n) if often == 1 else f"{_NUMBERS[often]} {plural(n)}" for n, often in groups]
+
     def absent_name(self) -> str:
         """A coloured kind that is not there, most often one whose colour or kind is."""
         if self.rng.random() < 0.7:
@@ -140,7 +149,8 @@ def questions(
                 asked.append(question)
                 texts.add(question.text)
     asked = [asked[i] for i in rng.permutation(len(asked))]
-    return (*asked, *edges(scene))  # edges came later: the other questions of a seed stay as they were
+    # these came later: the other questions of a seed stay as they were
+    return (*asked, *edges(scene), *next_groups(scene))
 
 
 def colour(scene: _Scene) -> Question | None:
@@ -289,11 +299,17 @@ def edges(scene: _Scene) -> list[Question]:
 
 def caption(scene: _Scene) -> Question:
     """All there is, in one sentence."""
-    order = {name: index for index, name in reversed(list(enumerate(s.name for s in scene.shapes)))}
-    groups = sorted(scene.names.items(), key=lambda item: (-item[1], order[item[0]]))
-    parts = [article(n) if often == 1 else f"{_NUMBERS[often]} {plural(n)}" for n, often in groups]
+    parts = scene.groups()
     text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return Question(ask(scene.rng, "caption"), f"{text[0].upper()}{text[1:]}.", "caption")
+
+
+def next_groups(scene: _Scene) -> list[Question]:
+    """What a caption names after one of its groups; after the last "nothing"."""
+    groups = scene.groups()
+    after = [*groups[1:], "nothing"]
+    chosen = scene.rng.permutation(len(groups))[:_GROUPS]
+    return [Question(ask(scene.rng, "group", group=groups[i]), after[i], "group") for i in chosen]
 
 
 def _box_text(scene: _Scene, what: str, often: int) -> str:
