@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from galago.kernels import native
 
 PICTURE = Path(__file__).parents[1] / "examples" / "scene.png"
 TIMED = (
-    "decode_row", "linear", "embed", "rms_norm", "layer_norm", "rotate", "attention", "gelu", "quick_gelu",
-    "silu_mul", "is_finite",
+    "decode_row", "linear", "linears", "gated", "linear_best", "embed", "rms_norm", "layer_norm", "rotate",
+    "attention", "gelu", "quick_gelu", "silu_mul", "is_finite",
 )  # fmt: skip
 
 
@@ -55,17 +56,22 @@ class Recorder:
             total.seconds += time.perf_counter() - began
             total.calls += 1
             total.operations += operations(name, arrays, options)
-            total.byte_count += sum(getattr(one, "nbytes", 0) for one in (*arrays, result))
+            total.byte_count += sum(getattr(one, "nbytes", 0) for one in flat((*arrays, result)))
             return result
 
         return timed
 
 
+def flat(values: Iterable[Any]) -> Iterator[Any]:
+    """The values, and in the place of a list what is in it."""
+    for value in values:
+        yield from value if isinstance(value, list | tuple) else (value,)
+
+
 def operations(name: str, arrays: tuple[Any, ...], options: dict[str, Any]) -> float:
     """Multiplications and additions of a product or of attention; 0 for what is bound by memory."""
-    if name == "linear":
-        rows, columns = arrays[1].shape
-        return 2.0 * len(arrays[0]) * rows * columns
+    if name in {"linear", "linears", "gated"}:
+        return 2.0 * len(arrays[0]) * sum(prod(weight.shape) for weight in flat(arrays[1:2]))
     if name != "attention":
         return 0.0
     tokens, heads, size = arrays[0].shape

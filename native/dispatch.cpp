@@ -2,6 +2,8 @@
 // system must save the registers they use.
 #include "kernels.h"
 
+#include <utility>
+
 #if defined(GALAGO_X86)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -21,9 +23,12 @@ struct X86 {
     bool avx2 = false;
     bool avx512_vnni = false;
     bool amx = false;
+    bool amd = false;
 
     X86() {
         unsigned a = 0, b = 0, c = 0, d = 0;
+        if (__get_cpuid(0, &a, &b, &c, &d) == 0) return;
+        amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
         if (__get_cpuid(1, &a, &b, &c, &d) == 0) return;
         const bool fma = bit(c, 12), xsave = bit(c, 27), avx = bit(c, 28), f16c = bit(c, 29);
         if (!xsave || !avx || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return;
@@ -100,6 +105,9 @@ struct Tables {
 #if defined(GALAGO_AMX)
         if (cpu.amx) add(amx::fill);
 #endif
+        // AMD's processors read few streams faster, Intel's many (LOG 2026-11-28).
+        for (int i = 0; i < count && cpu.amd; ++i)
+            std::swap(made[i].linear_packed, made[i].linear_packed_otherwise);
 #elif defined(GALAGO_ARM)
         const Arm cpu;
         add(neon::fill);

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import json
+import mmap
 import os
 import signal
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,12 +153,21 @@ def forget_files(folder: Path) -> None:
 
 
 def remember_files(folder: Path) -> int:
-    """Read a model's files, so that they are in the file cache; the bytes read."""
-    piece, total = bytearray(1 << 24), 0
+    """Touch a model's files through a mapping, so that they are in the file cache; the bytes touched.
+
+    In large pages where the system has them, for all engines alike: what comes from the disk through small
+    ones is read more slowly by whoever maps it later.
+    """
+    total = 0
     for path in _files(folder):
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(piece):
-                total += count
+        size = path.stat().st_size
+        if size == 0:
+            continue
+        with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapping:
+            with suppress(AttributeError, OSError):  # a system without large pages
+                mapping.madvise(mmap.MADV_HUGEPAGE)
+            sum(mapping[at] for at in range(0, size, mmap.PAGESIZE))
+            total += size
     return total
 
 

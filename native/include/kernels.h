@@ -161,6 +161,9 @@ struct Kernels {
     // Scratch, aligned, holds `packed_scratch` bytes.
     int64_t (*packed_scratch)(const PackedProduct&);
     void (*linear_packed)(const PackedProduct&, Span panels, void* scratch);
+    // The same, but weights of one token are read in two places in turn, or in more: dispatch.cpp puts first
+    // what the processor is faster with.
+    void (*linear_packed_otherwise)(const PackedProduct&, Span panels, void* scratch);
 
     // False when a value is beyond the range of float16.
     bool (*pack)(const Pack&, Span panels);

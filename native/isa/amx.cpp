@@ -14,6 +14,6 @@ void galago::amx::fill(Kernels& k) {
     k.packed_layout = tile_layout;
     k.quantise = quantise_tiles;
     k.packed_scratch = tile_scratch;
-    k.linear_packed = linear_tiles;
+    k.linear_packed = k.linear_packed_otherwise = linear_tiles;
     k.peak_int8 = {peak_of_tiles, peak_tile_madds};
 }

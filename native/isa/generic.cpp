@@ -321,7 +321,7 @@ void fill(Kernels& k) {
     k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
-    k.linear_packed = linear_packed;
+    k.linear_packed = k.linear_packed_otherwise = linear_packed;
     k.pack = pack;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;

@@ -8,40 +8,43 @@
 
 namespace galago::GALAGO_ISA {
 
-// Rounds one row to int8 in `codes`; scales and sums of the groups lie `stride` apart.
-inline void quantise_row(
-    const float* x, int64_t cols, int64_t group, int8_t* codes, float* scales, int32_t* balances,
-    int64_t stride
+// Rounds `count` values, at most a group, to int8 in `codes`, zeros after them.
+inline void quantise_group(
+    const float* x, int64_t count, int64_t group, int8_t* codes, float* scale, int32_t* balance
 ) {
-    for (int64_t begin = 0; begin < cols;
-         begin += group, codes += group, scales += stride, balances += stride) {
-        const int64_t count = cols - begin < group ? cols - begin : group;
-        const float* from = x + begin;
-        Vec peak = zero();
-        for (int64_t i = 0; i < count; i += Vec::width) {
-            const Vec v = count - i >= Vec::width ? load(from + i) : load(from + i, count - i);
-            peak = max_with_nan(peak, absolute(v));
-        }
-        const uint32_t bits = largest_bits(peak);
-        float high = 0;
-        __builtin_memcpy(&high, &bits, sizeof high);
-        const bool finite = bits < 0x7f800000U, used = finite && high >= 1e-30F;
-        Words total = to_words(zero());
-        if (used) {
-            const Vec inverse = splat(127.0F / high);
-            for (int64_t i = 0; i < group; i += Vec::width) {
-                const int64_t n = count - i;
-                const Vec v = n >= Vec::width ? load(from + i) : n > 0 ? load(from + i, n) : zero();
-                const Words words = to_words(v * inverse);
-                store_int8(codes + i, words);
-                total = total + words;
-            }
-        } else {
-            __builtin_memset(codes, 0, static_cast<size_t>(group));
-        }
-        *scales = !finite ? __builtin_nanf("") : used ? high / 127.0F : 0.0F;
-        *balances = -128 * sum(total);
+    Vec peak = zero();
+    for (int64_t i = 0; i < count; i += Vec::width) {
+        const Vec v = count - i >= Vec::width ? load(x + i) : load(x + i, count - i);
+        peak = max_with_nan(peak, absolute(v));
     }
+    const uint32_t bits = largest_bits(peak);
+    float high = 0;
+    __builtin_memcpy(&high, &bits, sizeof high);
+    const bool finite = bits < 0x7f800000U, used = finite && high >= 1e-30F;
+    Words total = to_words(zero());
+    if (used) {
+        const Vec inverse = splat(127.0F / high);
+        for (int64_t i = 0; i < group; i += Vec::width) {
+            const int64_t n = count - i;
+            const Vec v = n >= Vec::width ? load(x + i) : n > 0 ? load(x + i, n) : zero();
+            const Words words = to_words(v * inverse);
+            store_int8(codes + i, words);
+            total = total + words;
+        }
+    } else {
+        __builtin_memset(codes, 0, static_cast<size_t>(group));
+    }
+    *scale = !finite ? __builtin_nanf("") : used ? high / 127.0F : 0.0F;
+    *balance = -128 * sum(total);
+}
+
+// Rounds group g of token t to `codes`.
+inline void quantise_group(const Quantise& p, int64_t t, int64_t g, int8_t* codes) {
+    const int64_t first = g * p.group, left = p.cols - first, at = g * p.out.tokens + t;
+    for (int64_t i = p.group; i < 2 * p.group; i += 16) __builtin_prefetch(p.x[t] + first + i);
+    quantise_group(
+        p.x[t] + first, left < p.group ? left : p.group, p.group, codes, p.out.scales + at, p.out.balances + at
+    );
 }
 
 // Tiles of about equal size.
@@ -50,20 +53,26 @@ inline Layout packed_layout(int64_t tokens, int64_t) {
     return {tiles == 0 ? 1 : (tokens + tiles - 1) / tiles, 4};
 }
 
-// `tokens` begins at a tile; each row goes through `scratch` to its place between the other tokens of its
-// tile.
+// `tokens` begins at a tile. Group by group, because a tile of many columns does not stay in the first-level
+// cache; each goes through `scratch` to its place between the other tokens of its tile.
 inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
     const Activations& out = p.out;
-    const int64_t most = out.layout.tile, cols = (p.cols + p.group - 1) / p.group * p.group;
-    for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-        const int64_t start = t / most * most;
-        const int64_t beside = out.tokens - start < most ? out.tokens - start : most;
-        int8_t* tile = out.codes + start * cols;
-        int8_t* row = beside == 1 ? tile : scratch;
-        quantise_row(p.x[t], p.cols, p.group, row, out.scales + t, out.balances + t, out.tokens);
-        if (beside == 1) continue;
-        for (int64_t quad = 0; quad < cols / 4; ++quad)
-            __builtin_memcpy(tile + (quad * beside + t - start) * 4, row + quad * 4, 4);
+    const int64_t groups = (p.cols + p.group - 1) / p.group, cols = groups * p.group;
+    int64_t beside = 0;
+    for (int64_t start = tokens.begin; start < tokens.end; start += beside) {
+        beside = out.tokens - start < out.layout.tile ? out.tokens - start : out.layout.tile;
+        int8_t* to = out.codes + start * cols;
+        for (int64_t g = 0; g < groups; ++g, to += p.group * beside) {
+            if (beside == 1) {
+                quantise_group(p, start, g, to);
+                continue;
+            }
+            for (int64_t i = 0; i < beside; ++i) {
+                quantise_group(p, start + i, g, scratch);
+                for (int64_t quad = 0; quad < p.group / 4; ++quad)
+                    __builtin_memcpy(to + (quad * beside + i) * 4, scratch + quad * 4, 4);
+            }
+        }
     }
 }
 
@@ -201,8 +210,9 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
     }
 }
 
+template <int streams>
 inline void linear_packed(const PackedProduct& p, Span panels, void* scratch) {
-    if (takes_row(p)) return multiply_row(p, panels, static_cast<int32_t*>(scratch));
+    if (takes_row(p)) return multiply_row<streams>(p, panels, static_cast<int32_t*>(scratch));
     auto* memory = static_cast<uint8_t*>(scratch);
     PackedWork work{p, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p))};
     int64_t panel = panels.begin;

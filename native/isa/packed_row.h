@@ -87,13 +87,14 @@ inline void multiply_streams(const PackedProduct& p, Span panels, const int32_t*
         multiply_streams<streams / 2>(p, {panels.begin + each * streams, panels.end}, totals);
 }
 
+template <int streams>
 inline void multiply_row(const PackedProduct& p, Span panels, int32_t* totals) {
-    if constexpr (row_streams > 0) {
+    if constexpr (streams > 0) {
         for (int64_t i = 0; p.weight.bits == 4 && i < p.weight.padded_cols() / step_cols; ++i) {
             totals[i] = 0;
             for (int64_t k = 0; k < step_cols; ++k) totals[i] += p.x.codes[i * step_cols + k];
         }
-        multiply_streams<row_streams>(p, panels, totals);
+        multiply_streams<streams>(p, panels, totals);
     }
 }
 

@@ -71,9 +71,9 @@ inline void quantise_tiles(const Quantise& p, Span tokens, int8_t* scratch) {
     const Activations& out = p.out;
     const auto [most, piece] = out.layout;
     if (piece == 4) return quantise(p, tokens, scratch);
-    const int64_t cols = (p.cols + p.group - 1) / p.group * p.group;
+    const int64_t groups = (p.cols + p.group - 1) / p.group, cols = groups * p.group;
     for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-        quantise_row(p.x[t], p.cols, p.group, scratch, out.scales + t, out.balances + t, out.tokens);
+        for (int64_t g = 0; g < groups; ++g) quantise_group(p, t, g, scratch + g * p.group);
         int8_t* to = out.codes + t / most * most * cols + t % most * piece;
         for (int64_t k = 0; k < cols; k += piece, to += most * piece)
             for (int64_t i = 0; i < piece; i += 32) __builtin_memcpy(to + i, scratch + k + i, 32);
@@ -375,7 +375,7 @@ inline void panels_times_tiles(TileWork& work, Span all) {
 }
 
 inline void linear_tiles(const PackedProduct& p, Span panels, void* scratch) {
-    if (p.x.layout.piece == 4) return linear_packed(p, panels, scratch);
+    if (p.x.layout.piece == 4) return linear_packed<row_streams>(p, panels, scratch);
     auto* memory = static_cast<uint8_t*>(scratch);
     uint8_t* dots = memory + tile_columns(p) * panel_rows * pair;
     TileWork work{p,

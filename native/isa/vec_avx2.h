@@ -17,7 +17,8 @@ constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
 constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
 constexpr int row_streams = 4;         // places where weights are read for one token
-constexpr int64_t row_ahead = 1024;    // bytes that are fetched ahead in each
+// Bytes that are fetched ahead in each of so many.
+constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 
 inline __m256i first(int64_t n) {
     alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -169,7 +170,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 4
         for (int i = 0; i < panels; ++i) {
             const uint8_t* from = codes[i] + quad * 64;
-            if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead);
+            if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead(panels));
             const __m256i low = _mm256_xor_si256(load_codes(from), bias);
             const __m256i high = _mm256_xor_si256(load_codes(from + 32), bias);
             const __m256i low_size = _mm256_abs_epi8(low), high_size = _mm256_abs_epi8(high);
@@ -237,7 +238,7 @@ inline void add_nibbles(
             };
 #pragma GCC unroll 4
             for (int j = 0; j < 4; ++j) {
-                __builtin_prefetch(of_stream + row_ahead + j * 64);
+                __builtin_prefetch(of_stream + row_ahead(streams) + j * 64);
                 add(low, load_codes(of_stream + j * 64), j);
                 add(high, load_codes(of_stream + j * 64 + 32), j);
             }

@@ -22,7 +22,8 @@ constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
 constexpr int row_streams = 8;                          // places where weights are read for one token
-constexpr int64_t row_ahead = 1024;                     // bytes that are fetched ahead in each
+// Bytes that are fetched ahead in each of so many.
+constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
@@ -171,7 +172,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 8
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + (quad + way) * 64;
-                if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead);
+                if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead(panels));
                 w[i] = _mm512_loadu_si512(from);
             }
 #pragma GCC unroll 16
@@ -242,7 +243,7 @@ inline void add_nibbles(
             __m512i even = _mm512_setzero_si512(), odd = even;
 #pragma GCC unroll 4
             for (int j = 0; j < 4; ++j) {
-                __builtin_prefetch(of_stream + row_ahead + j * 64);
+                __builtin_prefetch(of_stream + row_ahead(streams) + j * 64);
                 __m512i both = _mm512_loadu_si512(of_stream + j * 64);
                 asm volatile("" : "+v"(both));  // or GCC loads it twice, once for each mask
                 add_quad(even, _mm512_and_si512(both, low_mask), x + 8 * j);

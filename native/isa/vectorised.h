@@ -27,7 +27,8 @@ inline void fill_vectorised(Kernels& k) {
     k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
-    k.linear_packed = linear_packed;
+    k.linear_packed = linear_packed<row_streams>;
+    k.linear_packed_otherwise = linear_packed<row_streams == 0 ? 0 : 2>;
     k.pack = pack;
     k.rms_norm = rms_norm;
     k.layer_norm = layer_norm;

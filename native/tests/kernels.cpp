@@ -330,6 +330,9 @@ int main() {
         const Machines machines{*list.tables[i], pool};
         dense_products(machines);
         packed_products(machines);
+        Kernels other = machines.tested;
+        std::swap(other.linear_packed, other.linear_packed_otherwise);
+        packed_products({other, pool});
         screened_products(machines);
         packing(machines);
         passes(machines);

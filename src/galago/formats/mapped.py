@@ -1,4 +1,4 @@
-"""Pages of mapped files: whose they are, and giving them back to the system until they are read again.
+"""Mapped files and their pages: whose they are, and giving them back to the system until they are read again.
 
 A page that is given back stays in the system's file cache as long as there is room; reading it again maps it
 without the disk. Nothing here copies or changes a file.
@@ -8,10 +8,25 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def map_file(file: int, size: int) -> mmap.mmap:
+    """Map the first `size` bytes of an open file to be read, in pages of 2 MB where the system has them.
+
+    A file that comes from the disk this way stays in the file cache in large pieces; through small pages
+    weights are read at half of the memory's rate on some processors (LOG 2026-11-28). Raises OSError.
+    """
+    mapping = mmap.mmap(file, size, access=mmap.ACCESS_READ)
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)  # not on every system
+    if advice is not None:
+        with suppress(OSError):  # a kernel without large pages
+            mapping.madvise(advice)
+    return mapping
 
 
 class MappedPages:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from galago.errors import OutOfMemoryError, WeightError
 from galago.files import StrPath, read_json_object, reason, replacing, shown
+from galago.formats.mapped import map_file
 from galago.formats.safetensors_header import (
     DOWNLOAD_AGAIN,
     DTYPES,
@@ -197,7 +198,7 @@ def _map(path: StrPath) -> tuple[Header, mmap.mmap]:
                 )
             header = file.read(header_bytes(start, status.st_size, path))
             parsed = parse(start, header, status.st_size, path)
-            return parsed, mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_READ)
+            return parsed, map_file(file.fileno(), status.st_size)
     except FileNotFoundError:
         raise WeightError(f"{path} does not exist", hint="check the path of the model") from None
     except IsADirectoryError:
