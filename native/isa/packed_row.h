@@ -1,7 +1,7 @@
 // Products of packed weights with one token. Every byte is used once, so the rate of memory is what counts, and
 // memory gives more to several streams than to one (LOG 2026-11-28): panels from as many places are multiplied
 // in turn. Beside what packed.h wants, a trait gives row_streams, 0 where a row is multiplied as a tile is; if
-// more, add_nibbles (a group of columns of several panels, nibbles as they are).
+// more, add_nibbles (a group of columns of several panels, nibbles as they are) and step_total.
 #pragma once
 
 namespace galago::GALAGO_ISA {
@@ -35,7 +35,8 @@ inline int64_t row_scratch(const PackedProduct& p) {
     return p.weight.bits == 4 ? p.weight.padded_cols() / step_cols * static_cast<int64_t>(sizeof(int32_t)) : 0;
 }
 
-// Instruction sets without streams do not define this.
+// Instruction sets without streams do not define these.
+int32_t step_total(const int8_t* x);
 template <int streams>
 void add_nibbles(
     const uint8_t* codes, int64_t codes_apart, const uint8_t* steps, int64_t steps_apart, const int8_t* x,
@@ -90,10 +91,8 @@ inline void multiply_streams(const PackedProduct& p, Span panels, const int32_t*
 template <int streams>
 inline void multiply_row(const PackedProduct& p, Span panels, int32_t* totals) {
     if constexpr (streams > 0) {
-        for (int64_t i = 0; p.weight.bits == 4 && i < p.weight.padded_cols() / step_cols; ++i) {
-            totals[i] = 0;
-            for (int64_t k = 0; k < step_cols; ++k) totals[i] += p.x.codes[i * step_cols + k];
-        }
+        for (int64_t i = 0; p.weight.bits == 4 && i < p.weight.padded_cols() / step_cols; ++i)
+            totals[i] = step_total(p.x.codes + i * step_cols);
         multiply_streams<streams>(p, panels, totals);
     }
 }

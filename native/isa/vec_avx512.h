@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
+#include "step_total.h"
 
 namespace galago::GALAGO_ISA {
 
