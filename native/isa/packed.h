@@ -1,7 +1,8 @@
 // Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
 // sums. A trait gives the register tile, packed_panels by packed_tokens, and on 16 rows of a panel: PanelSums
 // with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16; and
-// expand, which makes bytes of the nibbles.
+// expand, which makes bytes of the nibbles. Where few_in_registers, up to packed_few tokens meet the codes as they
+// lie: add_expanded, and add_dots fetches ahead.
 #pragma once
 
 #include "packed_row.h"
@@ -80,8 +81,18 @@ inline void quantise(const Quantise& p, Span tokens, int8_t* scratch) {
 // first-level cache, beside a tile of activations.
 constexpr int64_t packed_block = 512;
 
-// Up to so many tokens, weights come straight from memory once: one panel at a time is one stream.
+// Up to so many tokens, weights come straight from memory once.
 constexpr int64_t packed_few = 8;
+
+// Where the codes of a whole panel are multiplied as they lie, without a stop.
+inline bool reads_on(const PackedProduct& p) { return few_in_registers && p.x.tokens <= packed_few; }
+
+// Instruction sets without few_in_registers do not define this.
+template <int panels, int tokens>
+void add_expanded(
+    const uint8_t* const* codes, const uint8_t* steps, int64_t steps_apart, const int8_t* x, int64_t count,
+    PanelSums (*sums)[panels]
+);
 
 // What a part of a product works on: bytes of value + 128 of some panels, and the sums of all tokens so far.
 struct PackedWork {
@@ -92,13 +103,14 @@ struct PackedWork {
 };
 
 inline int64_t columns_at_once(const PackedProduct& p) {
+    if (reads_on(p)) return p.weight.padded_cols();
     const int64_t groups = packed_block / p.weight.group;
     return groups < 1 || p.x.tokens <= packed_few ? p.weight.group : groups * p.weight.group;
 }
 
 // Bytes that a part expands at a time.
 inline int64_t code_scratch(const PackedProduct& p) {
-    return p.weight.bits == 8 ? 0 : columns_at_once(p) * panel_rows * packed_panels;
+    return p.weight.bits == 8 || reads_on(p) ? 0 : columns_at_once(p) * panel_rows * packed_panels;
 }
 
 inline int64_t packed_scratch(const PackedProduct& p) {
@@ -110,24 +122,33 @@ inline int64_t packed_scratch(const PackedProduct& p) {
 template <int panels, int tokens>
 inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t start, Span groups) {
     const PackedProduct& p = work.p;
-    const PackedMatrix& w = p.weight;
-    const int8_t* x = p.x.codes + start * w.padded_cols() + groups.begin * w.group * tokens;
+    const PackedMatrix w = p.weight;  // copies, which the stores cannot change
+    const Activations rounded = p.x;
+    const int64_t all_groups = w.groups(), group_steps = w.group / step_cols;
+    const int8_t* x = rounded.codes + start * w.padded_cols() + groups.begin * w.group * tokens;
     const uint8_t* codes[panels];
     for (int i = 0; i < panels; ++i) codes[i] = work.codes[i];
     float* sums = work.sums + start * panels * panel_rows;
+    constexpr bool few = few_in_registers && tokens <= packed_few;
+    const bool nibbles = few && w.bits == 4 && reads_on(p);
     for (int64_t g = groups.begin; g < groups.end; ++g, x += w.group * tokens) {
-        const int64_t of_tokens = g * p.x.tokens + start;
+        const int64_t of_tokens = g * rounded.tokens + start;
         PanelSums dots[tokens][panels];
         for (int t = 0; t < tokens; ++t)
-            for (int i = 0; i < panels; ++i) begin(dots[t][i], p.x.balances[of_tokens + t]);
-        add_dots<panels, tokens>(codes, x, w.group / 4, dots);
+            for (int i = 0; i < panels; ++i) begin(dots[t][i], rounded.balances[of_tokens + t]);
+        if constexpr (few) {
+            const uint8_t* steps = w.steps + (panel * all_groups + g) * group_steps * panel_rows;
+            const int64_t apart = all_groups * group_steps * panel_rows;
+            if (nibbles) add_expanded<panels, tokens>(codes, steps, apart, x, group_steps, dots);
+        }
+        if (!nibbles) add_dots<panels, tokens>(codes, x, w.group / 4, dots);
         PanelFloats scale[panels];
         for (int i = 0; i < panels; ++i) {
-            codes[i] += w.group * panel_rows;
-            scale[i] = load_f16(w.scales + ((panel + i) * w.groups() + g) * panel_rows);
+            codes[i] += w.group * panel_rows / (nibbles ? 2 : 1);
+            scale[i] = load_f16(w.scales + ((panel + i) * all_groups + g) * panel_rows);
         }
         for (int t = 0; t < tokens; ++t) {
-            const Vec step = splat(p.x.scales[of_tokens + t]);
+            const Vec step = splat(rounded.scales[of_tokens + t]);
             for (int i = 0; i < panels; ++i) {
                 const PanelFloats dot = to_floats(dots[t][i]);
                 for (int v = 0; v < PanelFloats::vectors; ++v) {
@@ -139,10 +160,10 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
         }
         if (w.offsets == nullptr) continue;
         for (int i = 0; i < panels; ++i) {
-            const PanelFloats offset = load_f16(w.offsets + ((panel + i) * w.groups() + g) * panel_rows);
+            const PanelFloats offset = load_f16(w.offsets + ((panel + i) * all_groups + g) * panel_rows);
             for (int t = 0; t < tokens; ++t) {
-                const auto total = static_cast<float>(p.x.balances[of_tokens + t]) * (-1.0F / 128);
-                const Vec all = splat(p.x.scales[of_tokens + t] * total);
+                const auto total = static_cast<float>(rounded.balances[of_tokens + t]) * (-1.0F / 128);
+                const Vec all = splat(rounded.scales[of_tokens + t] * total);
                 for (int v = 0; v < PanelFloats::vectors; ++v) {
                     float* to = sums + (t * panels + i) * panel_rows + v * Vec::width;
                     store(to, fma(all, offset.part[v], load(to)));
@@ -190,7 +211,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
         for (int i = 0; i < panels; ++i) {
             codes[i] = w.codes + (panel + i) * w.panel_bytes() + first * panel_rows * w.bits / 8;
             work.codes[i] = codes[i];
-            if (w.bits == 8) continue;
+            if (w.bits == 8 || reads_on(p)) continue;
             uint8_t* to = work.expanded + i * columns_at_once(p) * panel_rows;
             const int64_t steps = (panel + i) * (w.padded_cols() / step_cols) + first / step_cols;
             expand(codes[i], w.steps + steps * panel_rows, cols / step_cols, to);
@@ -199,7 +220,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
         for (int64_t tile = 0; tile < tiles; ++tile) {
             const int64_t start = tile * p.x.layout.tile, left = p.x.tokens - start;
             const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
-            for (int i = 0; i < panels; ++i) fetch_ahead(codes[i], bytes, tile, tiles);
+            for (int i = 0; i < panels && !reads_on(p); ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
                 for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
             panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);
@@ -216,7 +237,7 @@ inline void linear_packed(const PackedProduct& p, Span panels, void* scratch) {
     auto* memory = static_cast<uint8_t*>(scratch);
     PackedWork work{p, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p))};
     int64_t panel = panels.begin;
-    if (p.x.tokens > packed_few)
+    if (p.x.tokens > packed_few || few_in_registers)
         for (; panel + packed_panels <= panels.end; panel += packed_panels)
             multiply_panels<packed_panels>(work, panel);
     for (; panel < panels.end; ++panel) multiply_panels<1>(work, panel);

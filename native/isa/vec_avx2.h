@@ -18,6 +18,7 @@ constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
 constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
 constexpr int row_streams = 4;         // places where weights are read for one token
+constexpr bool few_in_registers = false;
 // Bytes that are fetched ahead in each of so many.
 constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 

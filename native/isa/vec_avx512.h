@@ -23,6 +23,7 @@ constexpr int tile_rows = 12, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
 constexpr int row_streams = 8;                          // places where weights are read for one token
+constexpr bool few_in_registers = true;
 // Bytes that are fetched ahead in each of so many.
 constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 
@@ -173,7 +174,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 8
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + (quad + way) * 64;
-                if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead(panels));
+                if constexpr (tokens <= 8) __builtin_prefetch(from + row_ahead(panels));
                 w[i] = _mm512_loadu_si512(from);
             }
 #pragma GCC unroll 16
@@ -198,28 +199,94 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
     }
 }
 
-// Nibbles of 32 columns times `count` -> bytes of value + `more`: multiplier * nibble + (more - multiplier *
-// zero). A product is at most 240, so one 16-bit multiplication serves two bytes.
-template <int more = 128>
-inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, uint8_t* to) {
-    const __m512i low = _mm512_set1_epi8(15);
-    const __m512i first_bytes = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
-    const __m512i first_pairs = _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100);
-    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, to += 512) {
+// Makes bytes of value + `more` of the nibbles of 32 columns: multiplier * nibble + (more - multiplier * zero). A
+// product is at most 240, so one 16-bit multiplication serves two bytes.
+template <int more>
+struct Expansion {
+    __m512i low, factors, bases;
+
+    explicit Expansion(const uint8_t* steps) : low(_mm512_set1_epi8(15)) {
+        const __m512i first_bytes = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+        const __m512i first_pairs = _mm512_set4_epi32(0x0d0c0d0c, 0x09080908, 0x05040504, 0x01000100);
         const __m512i step = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(steps)));
         const __m512i zero = _mm512_and_si512(step, low);
         const __m512i by = _mm512_add_epi32(_mm512_srli_epi32(step, 4), _mm512_set1_epi32(1));
         const __m512i base = _mm512_sub_epi32(_mm512_set1_epi32(more), _mm512_mullo_epi16(by, zero));
-        const __m512i bases = _mm512_shuffle_epi8(base, first_bytes);
-        const __m512i factors = _mm512_shuffle_epi8(by, first_pairs);
+        factors = _mm512_shuffle_epi8(by, first_pairs);
+        bases = _mm512_shuffle_epi8(base, first_bytes);
+    }
+    __m512i even(__m512i both) const { return of(_mm512_and_si512(both, low)); }
+    __m512i odd(__m512i both) const { return of(_mm512_and_si512(_mm512_srli_epi16(both, 4), low)); }
+
+private:
+    __m512i of(__m512i nibbles) const {
+        return _mm512_add_epi8(_mm512_mullo_epi16(nibbles, factors), bases);
+    }
+};
+
+// Nibbles of 32 columns times `count` -> bytes.
+template <int more = 128>
+inline void expand(const uint8_t* codes, const uint8_t* steps, int64_t count, uint8_t* to) {
+    for (int64_t i = 0; i < count; ++i, codes += 256, steps += panel_rows, to += 512) {
+        const Expansion<more> bytes(steps);
         for (int j = 0; j < 4; ++j) {
             const __m512i both = _mm512_loadu_si512(codes + j * 64);
-            const __m512i even = _mm512_and_si512(both, low);
-            const __m512i odd = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
-            _mm512_storeu_si512(to + j * 128, _mm512_add_epi8(_mm512_mullo_epi16(even, factors), bases));
-            _mm512_storeu_si512(to + j * 128 + 64, _mm512_add_epi8(_mm512_mullo_epi16(odd, factors), bases));
+            _mm512_storeu_si512(to + j * 128, bytes.even(both));
+            _mm512_storeu_si512(to + j * 128 + 64, bytes.odd(both));
         }
     }
+}
+
+// sums[t][i] += 32 `count` columns of panel i, nibbles, times those of token t, which lie as for add_dots. The bytes
+// never leave the registers. The steps of the panels lie `steps_apart`.
+template <int panels, int tokens>
+inline void add_expanded(
+    const uint8_t* const* codes, const uint8_t* steps, int64_t steps_apart, const int8_t* x, int64_t count,
+    PanelSums (*sums)[panels]
+) {
+    constexpr int ways = panels * tokens <= 4 ? 2 : 1;  // as few sums would wait for each other
+    __m512i all[ways][tokens][panels];
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; ++t)
+#pragma GCC unroll 2
+        for (int i = 0; i < panels; ++i) {
+            all[ways - 1][t][i] = _mm512_setzero_si512();
+            all[0][t][i] = sums[t][i].v;
+        }
+    for (int64_t step = 0; step < count; ++step, steps += panel_rows) {
+        const Expansion<128> bytes[2] = {
+            Expansion<128>(steps), Expansion<128>(steps + (panels - 1) * steps_apart)
+        };
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j, x += 8 * tokens) {
+            __m512i even[panels], odd[panels];
+#pragma GCC unroll 2
+            for (int i = 0; i < panels; ++i) {
+                const uint8_t* from = codes[i] + step * 256 + j * 64;
+                __builtin_prefetch(from + row_ahead(panels));
+                const __m512i both = _mm512_loadu_si512(from);
+                even[i] = bytes[i].even(both);
+                odd[i] = bytes[i].odd(both);
+            }
+            const auto add = [&](__m512i(&to)[tokens][panels], const __m512i* from, const int8_t* quads) {
+#pragma GCC unroll 8
+                for (int t = 0; t < tokens; ++t) {
+                    int four;
+                    __builtin_memcpy(&four, quads + 4 * t, sizeof four);
+                    const __m512i wide = _mm512_set1_epi32(four);
+#pragma GCC unroll 2
+                    for (int i = 0; i < panels; ++i) add_quad(to[t][i], from[i], wide);
+                }
+            };
+            add(all[0], even, x);
+            add(all[ways - 1], odd, x + 4 * tokens);
+        }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; ++t)
+#pragma GCC unroll 2
+        for (int i = 0; i < panels; ++i)
+            sums[t][i].v = ways == 1 ? all[0][t][i] : _mm512_add_epi32(all[0][t][i], all[ways - 1][t][i]);
 }
 
 // sums[s] = 32 `count` columns of a panel of stream s times the activations of a token. totals [count] are sums

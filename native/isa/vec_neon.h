@@ -17,6 +17,7 @@ struct Vec {
 constexpr int tile_rows = 6, tile_vectors = 2;  // outer products
 constexpr int dot_tokens = 2, dot_rows = 4;     // dot products
 constexpr int row_streams = 0;  // places at which weights are read for one token
+constexpr bool few_in_registers = false;
 
 // The first n of 8 values, zeros behind; nothing beyond is touched, as there is no masked load.
 template <class T>
