@@ -86,7 +86,7 @@ def ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: R
 def shares(ours: Mapping[str, Spread], machine: Mapping[str, Spread]) -> dict[str, float]:
     """What part of the best ceiling met vision, prefill and decode reach, from counted operations and bytes.
 
-    Decoding counts against the reading of the weights where they lie, or of any memory if that is not known.
+    Decoding counts against reading measured beside it, or at any time if that is not known.
     Operations on bytes and on floats each count against their own ceiling, as seconds that add up.
     """
     rates = {name: spread.most for name, spread in machine.items()}
@@ -97,11 +97,11 @@ def shares(ours: Mapping[str, Spread], machine: Mapping[str, Spread]) -> dict[st
         if known and f"{stage}_s" in ours:
             needed_s = sum(ours[work[kind]].median / rates[f"{kind}_operations_per_s"] for kind in work)
             found[stage] = needed_s / ours[f"{stage}_s"].median
-    read_rate = ours["weights_read_bytes_per_s"].most if "weights_read_bytes_per_s" in ours else None
-    read_rate = read_rate or rates.get("read_bytes_per_s")
-    if {"token_bytes", "decode_tokens_per_s"} <= ours.keys() and read_rate:
+    if "decode_read_share" in ours:
+        found["decode"] = ours["decode_read_share"].median
+    elif {"token_bytes", "decode_tokens_per_s"} <= ours.keys() and "read_bytes_per_s" in rates:
         read = ours["token_bytes"].median * ours["decode_tokens_per_s"].median
-        found["decode"] = read / read_rate
+        found["decode"] = read / rates["read_bytes_per_s"]
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from math import nan
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -10,8 +12,12 @@ import galago
 from benchmarks.drivers.common import Driver, Job, Values, check_count, run
 from galago import kernels
 from galago.bench.work import count
+from galago.formats.mapped import map_file
 from galago.kernels import native
 from galago.media import read_picture
+
+READ_BYTES = 1 << 30
+SHARE_TURNS, SHARE_TOKENS = 15, 16
 
 
 class Galago(Driver):
@@ -20,6 +26,11 @@ class Galago(Driver):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self._prompt_tokens = 0
+        largest = max(Path(job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
+        with largest.open("rb") as file:
+            self._weights = np.frombuffer(map_file(file.fileno(), largest.stat().st_size), np.uint8)[
+                :READ_BYTES
+            ]
         self._model = galago.load(job.model, threads=job.threads, cache=False, **job.options)
 
     def ask(self, picture: str, question: str) -> Values:
@@ -66,14 +77,32 @@ class Galago(Driver):
             "prefill_int8_operations": 2 * counted.prefill.int8,
             "prefill_f32_operations": 2 * (counted.prefill.f32 + counted.prefill.attention),
             "token_bytes": counted.token_bytes,
-            "weights_read_bytes_per_s": self._read_rate(),
+            "decode_read_share": self._read_share(picture, counted.token_bytes),
         }
 
+    def _read_share(self, picture: str, token_bytes: int) -> float:
+        """The part of the rate of reading alone at which decoding reads; the median of several short answers.
+
+        Reading is measured on the weights where they lie, before and after each answer: a machine may read at
+        half the rate from one second to the next, so an answer between two unlike readings does not count.
+        """
+        shares = []
+        before = self._read_rate()
+        for turn in range(SHARE_TURNS):
+            question = f"Question {turn}"
+            answer = self._model.ask(picture, question, max_tokens=SHARE_TOKENS, min_tokens=SHARE_TOKENS)
+            after, seconds = self._read_rate(), answer.timings.decode_s
+            assert seconds is not None
+            if max(before, after) < 1.1 * min(before, after):
+                rate = (SHARE_TOKENS - 1) / seconds * token_bytes
+                shares.append(2 * rate / (before + after))
+            before = after
+        return median(shares) if shares else nan
+
     def _read_rate(self) -> float:
-        """Bytes in a second of the weights where they lie: the file cache may be slower than other memory."""
-        largest = max(Path(self.job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
+        """Bytes in a second of the weights in the file cache."""
         with kernels.using(threads=self.job.threads):
-            return native.read_rate(np.memmap(largest, np.uint8, "r"))
+            return native.read_rate(self._weights)
 
     def close(self) -> None:
         """Free the caches."""

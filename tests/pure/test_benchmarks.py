@@ -237,7 +237,7 @@ def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
     spreads = held.spreads("w1")
     assert shares(spreads["galago"], spreads["machine"]) == {"vision": 0.75, "decode": 0.5}
     assert "vision 75%, decode 50%" in markdown(held, "w1")
-    held.add(sample("galago", 2, weights_read_bytes_per_s=20.0))  # where the weights lie, memory is slower
+    held.add(sample("galago", 2, decode_read_share=0.75))  # of reading measured beside it
     spreads = held.spreads("w1")
     assert shares(spreads["galago"], spreads["machine"])["decode"] == 0.75
 
