@@ -14,6 +14,7 @@ from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
 from galago.engine.frugal import frugal
 from galago.engine.generation_config import GenerationConfig, read_generation_config
+from galago.engine.later import Later
 from galago.engine.memory import MemoryPlan
 from galago.engine.room import would_fit
 from galago.kernels.context import usable_processors
@@ -104,6 +105,7 @@ def load_checkpoint(
     assert plan is None or device.is_host
     start = time.perf_counter()
     folder = checkpoint.folder
+    tokenizer = Later(partial(Tokenizer.from_folder, folder))  # half of the time of a large model
     processor = checkpoint.processor()
     network = checkpoint.family.build(checkpoint.config)
     with device.computing(partial(would_fit, checkpoint)):
@@ -117,7 +119,7 @@ def load_checkpoint(
         checkpoint,
         network if plan is None else frugal(network, plan),
         within(processor, checkpoint.config.context, plan),
-        tokenizer=Tokenizer.from_folder(folder),
+        tokenizer=tokenizer.value(),
         generation=read_generation_config(folder, checkpoint.config.vocabulary),
         weights=weights or checkpoint.weights,
         weights_bytes=held,
