@@ -1,8 +1,8 @@
 // Products with packed weights: activations rounded to int8 once, integer dot products of each group, float
 // sums. A trait gives the register tile, packed_panels by packed_tokens, and on 16 rows of a panel: PanelSums
 // with begin (what sums of its bytes start from), add_dots (a group of columns) and to_floats; load_f16; and
-// expand, which makes bytes of the nibbles. Where few_in_registers, up to packed_few tokens meet the codes as they
-// lie: add_expanded, and add_dots fetches ahead.
+// expand, which makes bytes of the nibbles. Where few_in_registers, up to packed_few tokens meet the codes as
+// they lie: add_expanded, and add_dots that fetches ahead.
 #pragma once
 
 #include "packed_row.h"
@@ -130,18 +130,19 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
     for (int i = 0; i < panels; ++i) codes[i] = work.codes[i];
     float* sums = work.sums + start * panels * panel_rows;
     constexpr bool few = few_in_registers && tokens <= packed_few;
-    const bool nibbles = few && w.bits == 4 && reads_on(p);
+    const bool reading = few && reads_on(p), nibbles = reading && w.bits == 4;
     for (int64_t g = groups.begin; g < groups.end; ++g, x += w.group * tokens) {
         const int64_t of_tokens = g * rounded.tokens + start;
         PanelSums dots[tokens][panels];
         for (int t = 0; t < tokens; ++t)
             for (int i = 0; i < panels; ++i) begin(dots[t][i], rounded.balances[of_tokens + t]);
         if constexpr (few) {
-            const uint8_t* steps = w.steps + (panel * all_groups + g) * group_steps * panel_rows;
+            const int64_t at = (panel * all_groups + g) * group_steps * panel_rows;
             const int64_t apart = all_groups * group_steps * panel_rows;
-            if (nibbles) add_expanded<panels, tokens>(codes, steps, apart, x, group_steps, dots);
+            if (nibbles) add_expanded<panels, tokens>(codes, w.steps + at, apart, x, group_steps, dots);
+            if (reading && !nibbles) add_dots<panels, tokens, true>(codes, x, w.group / 4, dots);
         }
-        if (!nibbles) add_dots<panels, tokens>(codes, x, w.group / 4, dots);
+        if (!reading) add_dots<panels, tokens>(codes, x, w.group / 4, dots);
         PanelFloats scale[panels];
         for (int i = 0; i < panels; ++i) {
             codes[i] += w.group * panel_rows / (nibbles ? 2 : 1);

@@ -154,8 +154,9 @@ inline void add_quad(__m512i& sums, __m512i codes, const int8_t* x) {
 }
 
 // sums[t][i] += the bytes of panel i times the activations of token t, which start at x + 4 t, a quad each
-// 4 `tokens`. Less than one tile's sums would wait for each other: then quads go to several in turn.
-template <int panels, int tokens>
+// 4 `tokens`. Less than one tile's sums would wait for each other: then quads go to several in turn. `ahead`:
+// the bytes come from memory.
+template <int panels, int tokens, bool ahead = tokens == 1>
 inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads, PanelSums (*sums)[panels]) {
     constexpr int ways = panels * tokens >= 8 ? 1 : panels * tokens >= 3 ? 2 : 4;
     __m512i dots[ways][tokens][panels];
@@ -174,7 +175,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 8
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + (quad + way) * 64;
-                if constexpr (tokens <= 8) __builtin_prefetch(from + row_ahead(panels));
+                if constexpr (ahead) __builtin_prefetch(from + row_ahead(panels));
                 w[i] = _mm512_loadu_si512(from);
             }
 #pragma GCC unroll 16
