@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import nan
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 import galago
 from benchmarks.drivers.common import Driver, Job, Values, check_count, run
@@ -17,7 +17,9 @@ from galago.kernels import native
 from galago.media import read_picture
 
 READ_BYTES = 1 << 30
+"""Of the weights, to measure reading with."""
 SHARE_TURNS, SHARE_TOKENS = 15, 16
+"""Answers that decoding is measured with, and the tokens of each."""
 
 
 class Galago(Driver):
@@ -26,11 +28,6 @@ class Galago(Driver):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self._prompt_tokens = 0
-        largest = max(Path(job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
-        with largest.open("rb") as file:
-            self._weights = np.frombuffer(map_file(file.fileno(), largest.stat().st_size), np.uint8)[
-                :READ_BYTES
-            ]
         self._model = galago.load(job.model, threads=job.threads, cache=False, **job.options)
 
     def ask(self, picture: str, question: str) -> Values:
@@ -77,32 +74,37 @@ class Galago(Driver):
             "prefill_int8_operations": 2 * counted.prefill.int8,
             "prefill_f32_operations": 2 * (counted.prefill.f32 + counted.prefill.attention),
             "token_bytes": counted.token_bytes,
-            "decode_read_share": self._read_share(picture, counted.token_bytes),
+            **self._read_share(picture, counted.token_bytes),
         }
 
-    def _read_share(self, picture: str, token_bytes: int) -> float:
+    def _read_share(self, picture: str, token_bytes: int) -> Values:
         """The part of the rate of reading alone at which decoding reads; the median of several short answers.
 
         Reading is measured on the weights where they lie, before and after each answer: a machine may read at
         half the rate from one second to the next, so an answer between two unlike readings does not count.
+        Nothing where none counts.
         """
+        largest = max(Path(self.job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
+        with largest.open("rb") as file:
+            size = min(READ_BYTES, largest.stat().st_size)
+            weights = np.frombuffer(map_file(file.fileno(), size), np.uint8)
         shares = []
-        before = self._read_rate()
+        before = self._read_rate(weights)
         for turn in range(SHARE_TURNS):
             question = f"Question {turn}"
             answer = self._model.ask(picture, question, max_tokens=SHARE_TOKENS, min_tokens=SHARE_TOKENS)
-            after, seconds = self._read_rate(), answer.timings.decode_s
+            after, seconds = self._read_rate(weights), answer.timings.decode_s
             assert seconds is not None
             if max(before, after) < 1.1 * min(before, after):
                 rate = (SHARE_TOKENS - 1) / seconds * token_bytes
                 shares.append(2 * rate / (before + after))
             before = after
-        return median(shares) if shares else nan
+        return {"decode_read_share": median(shares)} if shares else {}
 
-    def _read_rate(self) -> float:
-        """Bytes in a second of the weights in the file cache."""
+    def _read_rate(self, weights: NDArray[np.uint8]) -> float:
+        """Bytes of these in a second, from the file cache."""
         with kernels.using(threads=self.job.threads):
-            return native.read_rate(self._weights)
+            return native.read_rate(weights)
 
     def close(self) -> None:
         """Free the caches."""

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "step_total.h"
+#include "row_x86.h"
 
 namespace galago::GALAGO_ISA {
 
@@ -19,8 +19,6 @@ constexpr int dot_tokens = 3, dot_rows = 4;     // dot products
 constexpr int packed_tokens = 4, packed_panels = 1;  // int8 dot products
 constexpr int row_streams = 4;         // places where weights are read for one token
 constexpr bool few_in_registers = false;
-// Bytes that are fetched ahead in each of so many.
-constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 
 inline __m256i first(int64_t n) {
     alignas(32) static constexpr int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 
 #include "kernels.h"
-#include "step_total.h"
+#include "row_x86.h"
 
 namespace galago::GALAGO_ISA {
 
@@ -24,8 +24,6 @@ constexpr int dot_tokens = 4, dot_rows = 4;      // dot products
 constexpr int packed_tokens = 12, packed_panels = 2;  // int8 dot products
 constexpr int row_streams = 8;                          // places where weights are read for one token
 constexpr bool few_in_registers = true;
-// Bytes that are fetched ahead in each of so many.
-constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
 
 inline __mmask16 first(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 

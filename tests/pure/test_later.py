@@ -25,3 +25,14 @@ def test_an_error_is_raised_where_the_value_is_wanted():
     for _ in range(2):
         with pytest.raises(KeyError, match="missing"):
             later.value()
+
+
+def test_what_is_no_exception_is_raised_too():  # a panic of compiled code, for example
+    class Panic(BaseException):
+        pass
+
+    def panic():
+        raise Panic
+
+    with pytest.raises(Panic):
+        Later(panic).value()

@@ -14,7 +14,7 @@ class Later(Generic[Value]):
 
     def __init__(self, compute: Callable[[], Value]) -> None:
         self._compute = compute
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         # Not a daemon: nothing native may be running when the interpreter goes.
         self._thread = Thread(target=self._run, name="galago-later")
         self._thread.start()
@@ -29,5 +29,5 @@ class Later(Generic[Value]):
     def _run(self) -> None:
         try:
             self._value = self._compute()
-        except Exception as error:  # noqa: BLE001 - the edge of a thread: raised where the value is wanted
+        except BaseException as error:  # noqa: BLE001 - the edge of a thread: raised where it is wanted
             self._error = error

@@ -1,12 +1,16 @@
-// The sum of 32 int8 values in registers of AVX2, which AVX-512 has too.
+// What AVX2 and AVX-512 share of the products with one token (packed_row.h).
 #pragma once
 
 #include <immintrin.h>
 
-#include <cstdint>
+#include "kernels.h"
 
 namespace galago::GALAGO_ISA {
 
+// Bytes that are fetched ahead in each of so many streams.
+constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
+
+// The sum of 32 int8 values.
 inline int32_t step_total(const int8_t* x) {
     const __m256i pairs = _mm256_maddubs_epi16(
         _mm256_set1_epi8(1), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x))
