@@ -35,6 +35,12 @@ class Finished:
     complained: str
 
 
+def environment() -> dict[str, str]:
+    """A user's: an engine in Python may keep its byte code even where this process may not."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
 def whole_process(command: list[str], job: Callable[[], str] | None = None) -> Finished:
     """Run a command to its end. `job()` is its stdin, asked for just before the start: it may hold the time.
 
@@ -49,7 +55,7 @@ def whole_process(command: list[str], job: Callable[[], str] | None = None) -> F
             stdout=said,
             stderr=complained,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment(),
             text=True,
         )
         try:

@@ -24,7 +24,7 @@ from galago.kernels import native
 
 PICTURE = Path(__file__).parents[1] / "examples" / "scene.png"
 TIMED = (
-    "decode_row", "linear", "linears", "gated", "linear_best", "embed", "rms_norm", "layer_norm", "rotate",
+    "decode_rows", "linear", "linears", "gated", "linear_best", "embed", "rms_norm", "layer_norm", "rotate",
     "attention", "gelu", "quick_gelu", "silu_mul", "is_finite",
 )  # fmt: skip
 
@@ -110,17 +110,17 @@ def main() -> None:
         [{"role": "user", "content": [{"type": "image", "image": image}, "What is to be seen here?"]}],
         max_tokens=asked.tokens, min_tokens=asked.tokens,
     )  # fmt: skip
-    linear, decode_row = native.linear, native.decode_row
+    linear, decode_rows = native.linear, native.decode_rows
 
     def watched(x: Any, weight: Any, bias: Any = None) -> Any:
         recorder.stage = "decode" if len(x) == 1 and weight.shape[0] < 1 << 16 else recorder.stage
         return linear(x, weight, bias)
 
-    def watched_row(*arrays: Any) -> Any:
+    def watched_rows(*arrays: Any) -> Any:
         recorder.stage = "decode"
-        return decode_row(*arrays)
+        return decode_rows(*arrays)
 
-    native.linear, native.decode_row = watched, watched_row
+    native.linear, native.decode_rows = watched, watched_rows
     answer = pieces.answer
     whole["prefill"], whole["decode"] = answer.timings.prefill_s or 0.0, answer.timings.decode_s or 0.0
     for stage, seconds in whole.items():

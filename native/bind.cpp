@@ -303,16 +303,16 @@ void attention(
     finish(status);
 }
 
-void decode_row(
+void decode_rows(
     Pool& pool, int isa, const Layers& layers, nb::handle x, nb::handle cos, nb::handle sin,
-    const nb::list& keys, const nb::list& values, int64_t tokens, float eps, nb::handle out
+    const nb::list& rooms, float eps, nb::handle out
 ) {
-    const DecoderRow row(layers, x, cos, sin, keys, values, tokens, eps, out);
+    const DecoderStep step(layers, x, cos, sin, rooms, eps, out);
     const ops::Place where = place(pool, isa);
     ops::Status status{};
     {
-        const Unlocked unlocked(row.cost());
-        status = row.run(where);
+        const Unlocked unlocked(step.cost());
+        status = step.run(where);
     }
     finish(status);
 }
@@ -416,7 +416,7 @@ NB_MODULE(_native, m) {
         "attention", attention, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg().none(), nb::arg()
     );
-    m.def("decode_row", decode_row);
+    m.def("decode_rows", decode_rows);
     m.def("activate", activate);
     m.def("silu_mul", silu_mul);
     m.def("is_finite", is_finite);

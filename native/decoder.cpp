@@ -49,82 +49,95 @@ struct Widths {
 
 class Run {
 public:
-    Run(const Kernels& kernels, const Layer* layers, const Token& token, int64_t threads, Cutter memory)
+    Run(const Kernels& kernels, const Layer* layers, const Step& step, int64_t threads, Cutter memory)
         : kernels_(kernels),
           layers_(layers),
-          token_(token),
+          step_(step),
+          threads_(threads),
           projections_(panels({&layers->q, &layers->k, &layers->v}), threads),
           joins_(panels({&layers->o}), threads),
           gates_(panels({&layers->gate}), threads),
           leaves_(panels({&layers->down}), threads) {
         const Widths widths(*layers);
-        normed_ = memory.take<float>(dim());
-        q_ = memory.take<float>(token.heads * token.size);
-        turned_ = memory.take<float>(token.heads * token.size);
-        k_ = memory.take<float>(token.kv_heads * token.size);
-        seen_ = memory.take<float>(token.heads * token.size);
-        gated_ = memory.take<float>(layers->gate.weight.rows);
-        rounded_ = {
-            memory.take<int8_t>(widths.cols), memory.take<float>(widths.groups),
-            memory.take<int32_t>(widths.groups), 1, {1, 4}
-        };
-        row_ = memory.take<int8_t>(widths.cols);
+        const int64_t rows = step.rows;
+        normed_ = memory.take<float>(rows * dim());
+        added_ = memory.take<float>(rows * dim());
+        q_ = memory.take<float>(rows * queries());
+        turned_ = memory.take<float>(rows * queries());
+        seen_ = memory.take<float>(rows * queries());
+        k_ = memory.take<float>(rows * step.kv_heads * step.size);
+        v_ = memory.take<float>(rows * step.kv_heads * step.size);
+        gated_ = memory.take<float>(rows * layers->gate.weight.rows);
+        codes_ = memory.take<int8_t>(padded(kernels, step) * widths.cols);
+        scales_ = memory.take<float>(rows * widths.groups);
+        balances_ = memory.take<int32_t>(rows * widths.groups);
     }
 
-    static int64_t bytes(const Layer& layer, const Token& token) {
+    static int64_t bytes(const Kernels& kernels, const Layer& layer, const Step& step) {
         const Widths widths(layer);
-        const int64_t heads = token.heads * token.size, floats = static_cast<int64_t>(sizeof(float));
-        return aligned(layer.o.weight.rows * floats) + 3 * aligned(heads * floats) +
-               aligned(token.kv_heads * token.size * floats) + aligned(layer.gate.weight.rows * floats) +
-               2 * aligned(widths.cols) + 2 * aligned(widths.groups * floats);
+        const int64_t floats = step.rows * static_cast<int64_t>(sizeof(float));
+        return 2 * aligned(layer.o.weight.rows * floats) + 3 * aligned(step.heads * step.size * floats) +
+               2 * aligned(step.kv_heads * step.size * floats) + aligned(layer.gate.weight.rows * floats) +
+               aligned(padded(kernels, step) * widths.cols) + 2 * aligned(widths.groups * floats);
     }
 
     int64_t pieces(int stage) const {
         switch (stage) {
+            case round_input:
+                return tiles(layers_->q);
             case project:
                 return projections_.count();
             case attend:
-                return token_.kv_heads;
+                return step_.kv_heads * step_.rows;
+            case round_seen:
+                return roundings(layers_->o);
             case join:
                 return joins_.count();
+            case round_joined:
+                return tiles(layers_->gate);
             case gate:
                 return gates_.count();
-            case leave:
-                return leaves_.count();
+            case round_gated:
+                return roundings(layers_->down);
             default:
-                return 1;
+                return leaves_.count();
         }
     }
 
     void piece(int64_t phase, int64_t i) {
-        const Layer& layer = layers_[phase / stages];
+        const int64_t number = phase / stages;
+        const Layer& layer = layers_[number];
         switch (phase % stages) {
             case round_input:
-                return norm_and_round(phase == 0 ? token_.x : token_.y, layer.attn_norm, layer.q);
+                if (number == 0) return norm_and_round(step_.x, layer.attn_norm, layer.q, i);
+                add(step_.y, tile(layer.q, i));
+                return norm_and_round(step_.y, layer.attn_norm, layer.q, i);
             case project: {
-                const Target targets[] = {
-                    to(layer.q, q_), to(layer.k, k_), to(layer.v, layer.values[token_.tokens - 1])
-                };
-                return note(ops::multiply(kernels_, targets, 3, rounded_, 0, projections_[i]));
+                const Target targets[] = {to(layer.q, q_), to(layer.k, k_), to(layer.v, v_)};
+                return note(ops::multiply(kernels_, targets, 3, rounded(layer.q), 0, projections_[i]));
             }
-            case attend:
-                return see(layer, i);
+            case attend:  // a key head of all sequences, then the next: they may share keys
+                return see(step_.kept[number * step_.rows + i % step_.rows], i % step_.rows, i / step_.rows);
             case round_seen:
-                return round(seen_, layer.o);
+                return round(seen_, layer.o, i);
             case join:
-                return add(layer.o, phase < stages ? token_.x : token_.y, joins_[i]);
+                return multiply(layer.o, joins_[i]);
             case round_joined:
-                return norm_and_round(token_.y, layer.mlp_norm, layer.gate);
+                add(number == 0 ? step_.x : step_.y, tile(layer.gate, i));
+                return norm_and_round(step_.y, layer.mlp_norm, layer.gate, i);
             case gate: {
                 const Target wide = to(layer.gate, gated_);
-                return note(ops::multiply_gated(kernels_, wide, layer.up, rounded_, 0, gates_[i]));
+                return note(ops::multiply_gated(kernels_, wide, layer.up, rounded(layer.gate), 0, gates_[i]));
             }
             case round_gated:
-                return round(gated_, layer.down);
+                return round(gated_, layer.down, i);
             default:
-                return add(layer.down, token_.y, leaves_[i]);
+                return multiply(layer.down, leaves_[i]);
         }
     }
+
+    // What is left when all phases are done.
+    void finish() { add(step_.y, {0, step_.rows}); }
 
     bool failed() const { return failed_.load(); }
 
@@ -135,82 +148,137 @@ private:
         return count;
     }
 
+    static int64_t padded(const Kernels& kernels, const Step& step) {
+        return ops::ceil_div(step.rows, kernels.packed_tile) * kernels.packed_tile;
+    }
+
     static Target to(const Target& target, float* y) { return {target.weight, target.bias, y}; }
 
     int64_t dim() const { return layers_->o.weight.rows; }
+    int64_t queries() const { return step_.heads * step_.size; }
+
+    // Where what `reader` reads is rounded to.
+    Activations rounded(const Target& reader) const {
+        const Layout layout = kernels_.packed_layout(step_.rows, reader.weight.group);
+        return {codes_, scales_, balances_, step_.rows, layout};
+    }
+
+    int64_t tiles(const Target& reader) const {
+        return ops::ceil_div(step_.rows, rounded(reader).layout.tile);
+    }
+    Span tile(const Target& reader, int64_t i) const {
+        const int64_t each = rounded(reader).layout.tile;
+        return {i * each, std::min((i + 1) * each, step_.rows)};
+    }
+
+    // Into how many pieces rounding is cut: tiles, or spans of groups where there is one tile.
+    int64_t roundings(const Target& reader) const {
+        const int64_t count = tiles(reader);
+        const bool whole = count > 1 || rounded(reader).layout.piece > 4;
+        return whole ? count : std::min(threads_, reader.weight.groups());
+    }
 
     void note(bool good) {
         if (!good) failed_.store(true, std::memory_order_relaxed);
     }
 
-    void norm_and_round(const float* x, const float* weight, const Target& reader) {
-        kernels_.rms_norm({{x, dim()}, weight, nullptr, normed_, dim(), token_.eps}, {0, 1});
-        round(normed_, reader);
-    }
-
-    void round(const float* x, const Target& reader) {
+    void round(const float* x, const Target& reader, int64_t i) {
         const PackedMatrix& w = reader.weight;
-        kernels_.quantise({{x, w.cols}, w.cols, w.group, rounded_}, {0, 1}, row_);
+        Quantise all{{x, w.cols}, w.cols, w.group, rounded(reader)};
+        if (tiles(reader) > 1 || roundings(reader) == 1) return quantise(all, tile(reader, i));
+        const int64_t parts = roundings(reader);
+        const int64_t first = w.groups() * i / parts, end = w.groups() * (i + 1) / parts;
+        all.x.data += first * w.group;
+        all.cols = std::min(end * w.group, w.cols) - first * w.group;
+        all.out.codes += first * w.group * step_.rows;
+        all.out.scales += first * step_.rows;
+        all.out.balances += first * step_.rows;
+        quantise(all, {0, step_.rows});
     }
 
-    // y = residual + product: a product of one token adds it as its bias. y may be the residual itself.
-    void add(const Target& target, const float* residual, Span part) {
-        const Target sum{target.weight, residual, token_.y};
-        note(ops::multiply(kernels_, &sum, 1, rounded_, 0, part));
+    void quantise(const Quantise& p, Span tokens) {
+        void* row = scratch(Scratch::own, static_cast<size_t>(p.cols + p.group));
+        if (row == nullptr) return note(false);
+        kernels_.quantise(p, tokens, static_cast<int8_t*>(row));
     }
 
-    // Turns the new key of a head and keeps it; the query heads that share it look at all keys.
-    void see(const Layer& layer, int64_t kv_head) {
-        const Token& t = token_;
-        const int64_t share = t.heads / t.kv_heads, first = kv_head * share * t.size, at = kv_head * t.size;
+    void norm_and_round(const float* x, const float* weight, const Target& reader, int64_t i) {
+        const Span tokens = tile(reader, i);
+        kernels_.rms_norm({{x, dim()}, weight, nullptr, normed_, dim(), step_.eps}, tokens);
+        quantise({{normed_, dim()}, dim(), reader.weight.group, rounded(reader)}, tokens);
+    }
+
+    void multiply(const Target& target, Span part) {
+        const Target product{target.weight, nullptr, added_};
+        note(ops::multiply(kernels_, &product, 1, rounded(target), 0, part));
+    }
+
+    // y = residual + what was multiplied last, for some tokens; y may be the residual itself.
+    void add(const float* residual, Span tokens) {
+        const int64_t end = tokens.end * dim();
+        for (int64_t i = tokens.begin * dim(); i < end; ++i) step_.y[i] = residual[i] + added_[i];
+    }
+
+    // Turns the new key of a head of sequence t and keeps it; the query heads that share it look at all keys.
+    void see(const Kept& kept, int64_t t, int64_t kv_head) {
+        const Step& s = step_;
+        const int64_t share = s.heads / s.kv_heads, half = t * s.size / 2, at = kv_head * s.size;
+        const int64_t first = t * queries() + share * at, new_one = t * s.kv_heads * s.size + at;
         const auto turn = [&](const float* x, float* y, int64_t heads) {
-            kernels_.rotate({{x, 0, t.size}, t.cos, t.sin, {y, 0, t.size}, heads, t.size}, {0, 1});
+            const float *cos = s.cos + half, *sin = s.sin + half;
+            kernels_.rotate({{x, 0, s.size}, cos, sin, {y, 0, s.size}, heads, s.size}, {0, 1});
         };
+        const auto [shared, own] = s.lengths[t];
         turn(q_ + first, turned_ + first, share);
-        turn(k_ + at, layer.keys[t.tokens - 1] + at, 1);
-        const Attention attention{
-            {turned_, 0, t.size},
-            {layer.keys.data, layer.keys.stride, t.size},
-            {layer.values.data, layer.values.stride, t.size},
-            {seen_, 0, t.size},
-            t.heads,
-            t.kv_heads,
-            t.size
+        turn(k_ + new_one, kept.keys[own - 1] + at, 1);
+        std::copy_n(v_ + new_one, s.size, kept.values[own - 1] + at);
+        const auto past = [&](Rows<const float> before, Rows<float> rows) {
+            return Past{{before.data + at, before.stride}, {rows.data + at, rows.stride}, shared};
         };
-        const int64_t floats = kernels_.attention_scratch(attention, share);
+        const RowAttention attention{
+            {turned_ + first, s.size},
+            past(kept.shared_keys, kept.keys),
+            past(kept.shared_values, kept.values),
+            shared + own,
+            {seen_ + first, s.size},
+            share,
+            s.size
+        };
+        const int64_t floats = kernels_.attention_scratch({{}, {}, {}, {}, s.heads, s.kv_heads, s.size}, share);
         void* memory = scratch(Scratch::own, static_cast<size_t>(floats) * sizeof(float));
         if (memory == nullptr) return note(false);
-        const AttentionPart part{{0, 1}, {0, t.tokens}, kv_head, true, t.tokens};
-        kernels_.attention(attention, part, static_cast<float*>(memory));
+        kernels_.attend_row(attention, static_cast<float*>(memory));
     }
 
     const Kernels& kernels_;
     const Layer* layers_;
-    const Token& token_;
+    const Step& step_;
+    const int64_t threads_;
     const ops::Shrinking projections_, joins_, gates_, leaves_;
-    float *normed_, *q_, *turned_, *k_, *seen_, *gated_;
-    Activations rounded_{};
-    int8_t* row_;
+    float *normed_, *added_, *q_, *turned_, *seen_, *k_, *v_, *gated_, *scales_;
+    int8_t* codes_;
+    int32_t* balances_;
     std::atomic<bool> failed_{false};
 };
 
 }  // namespace
 
-double cost(const Layer& layer) {
+double cost(const Layer& layer, int64_t rows) {
     double sum = 0;
     for (const Target* one : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
-        sum += ops::packed_cost(1, one->weight.rows, one->weight.padded_cols());
+        sum += ops::packed_cost(rows, one->weight.rows, one->weight.padded_cols());
     return sum;
 }
 
-ops::Status run(const ops::Place& place, const Layer* layers, int64_t count, const Token& token) {
+ops::Status run(const ops::Place& place, const Layer* layers, int64_t count, const Step& step) {
     // Half of a layer's cost is its largest piece of work.
-    const bool shared = place.pool.threads() > 1 && cost(*layers) > 2 * ops::worth_sharing;
+    const bool shared = place.pool.threads() > 1 && cost(*layers, step.rows) > 2 * ops::worth_sharing;
     const int64_t phases = shared ? count * stages : 0;
-    const int64_t bytes = Run::bytes(*layers, token), phase_bytes = phases * sizeof(Pool::Phase);
+    const int64_t bytes = Run::bytes(place.kernels, *layers, step), phase_bytes = phases * sizeof(Pool::Phase);
     auto* memory = static_cast<uint8_t*>(scratch(Scratch::shared, static_cast<size_t>(phase_bytes + bytes)));
     if (memory == nullptr) return ops::Status::out_of_memory;
-    Run all(place.kernels, layers, token, shared ? place.pool.threads() : 1, Cutter(memory + phase_bytes));
+    const int64_t threads = shared ? place.pool.threads() : 1;
+    Run all(place.kernels, layers, step, threads, Cutter(memory + phase_bytes));
     if (shared) {
         auto* queue = reinterpret_cast<Pool::Phase*>(memory);
         for (int64_t p = 0; p < phases; ++p) new (queue + p) Pool::Phase(all.pieces(p % stages));
@@ -219,6 +287,7 @@ ops::Status run(const ops::Place& place, const Layer* layers, int64_t count, con
         for (int64_t p = 0; p < count * stages; ++p)
             for (int64_t i = 0; i < all.pieces(p % stages); ++i) all.piece(p, i);
     }
+    all.finish();
     return all.failed() ? ops::Status::out_of_memory : ops::Status::done;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <type_traits>
 #include <vector>
 
 #include "arrays.h"
@@ -79,58 +80,74 @@ private:
     std::vector<decoder::Layer> layers_;
 };
 
-// One new token and the room for its keys and values: [capacity, kv_heads, size] for each layer, of which the
-// last of `tokens` rows is written.
-class DecoderRow {
+// One new token of each of some sequences, and the room for their keys and values (kernels/whole.py): arrays
+// [capacity, kv_heads, size] of each layer.
+class DecoderStep {
 public:
-    DecoderRow(
-        const Layers& layers, nb::handle x, nb::handle cos, nb::handle sin, const nb::list& keys,
-        const nb::list& values, int64_t tokens, float eps, nb::handle out
+    DecoderStep(
+        const Layers& layers, nb::handle x, nb::handle cos, nb::handle sin, const nb::list& rooms, float eps,
+        nb::handle out
     )
         : x_(x, "x", 2), cos_(cos, "cos", 2), sin_(sin, "sin", 2), out_(out, "out", 2, true),
-          layers_(layers.all()) {
-        x_.packed_from(0).sized({1, layers.dim()});
-        out_.packed_from(0).sized({1, layers.dim()});
-        check(
-            keys.size() == layers_.size() && values.size() == layers_.size(),
-            "each layer wants keys and values"
-        );
-        for (size_t i = 0; i < layers_.size(); ++i) {
-            layers_[i].keys = rows(keys[i], "keys", tokens);
-            layers_[i].values = rows(values[i], "values", tokens);
+          layers_(layers.all()), rows_(static_cast<int64_t>(rooms.size())) {
+        check(rows_ > 0, "a step has at least one row");
+        x_.packed_from(0).sized({rows_, layers.dim()});
+        out_.packed_from(0).sized({rows_, layers.dim()});
+        kept_.resize(layers_.size() * rooms.size());
+        for (size_t row = 0; row < rooms.size(); ++row) {
+            const auto room = nb::cast<nb::tuple>(rooms[row]);
+            check(room.size() == 6, "a room has six parts");
+            const auto own = nb::cast<int64_t>(room[2]), shared = nb::cast<int64_t>(room[5]);
+            check(own > 0 && shared >= 0, "a row's own token has a place");
+            lengths_.push_back({shared, own});
+            place(room[0], row, &decoder::Kept::keys, "keys", own);
+            place(room[1], row, &decoder::Kept::values, "values", own);
+            if (shared == 0) continue;
+            place(room[3], row, &decoder::Kept::shared_keys, "shared keys", shared);
+            place(room[4], row, &decoder::Kept::shared_values, "shared values", shared);
         }
-        const int64_t kv_heads = kept_[0].size(1), size = kept_[0].size(2);
-        const int64_t queries = layers_[0].q.weight.rows, shared = layers_[0].k.weight.rows;
+        const int64_t kv_heads = arrays_[0].size(1), size = arrays_[0].size(2);
+        const int64_t queries = layers_[0].q.weight.rows, width = layers_[0].k.weight.rows;
         check(
-            shared > 0 && shared == kv_heads * size && queries % shared == 0 && size % 2 == 0, "keys ",
-            kept_[0].shape(), " do not fit projections to ", queries, " and ", shared
+            width > 0 && width == kv_heads * size && queries % width == 0 && size % 2 == 0, "keys ",
+            arrays_[0].shape(), " do not fit projections to ", queries, " and ", width
         );
-        cos_.packed_from(0).sized({1, size / 2});
-        sin_.packed_from(0).sized({1, size / 2});
-        token_ = {x_.data(), cos_.data(), sin_.data(), out_.data(), queries / size,
-                  kv_heads,  size,        tokens,      eps};
+        cos_.packed_from(0).sized({rows_, size / 2});
+        sin_.packed_from(0).sized({rows_, size / 2});
+        step_ = {x_.data(),    cos_.data(), sin_.data(),    out_.data(), lengths_.data(),
+                 kept_.data(), rows_,       queries / size, kv_heads,    size,
+                 eps};
     }
 
-    double cost() const { return decoder::cost(layers_[0]) * static_cast<double>(layers_.size()); }
+    double cost() const {
+        return decoder::cost(layers_[0], rows_) * static_cast<double>(layers_.size());
+    }
 
     ops::Status run(const ops::Place& place) const {
-        return decoder::run(place, layers_.data(), static_cast<int64_t>(layers_.size()), token_);
+        return decoder::run(place, layers_.data(), static_cast<int64_t>(layers_.size()), step_);
     }
 
 private:
-    Rows<float> rows(nb::handle source, const char* name, int64_t tokens) {
-        const Floats& array = kept_.emplace_back(source, name, 3, true);
-        array.packed_from(0).sized({array.size(0), kept_[0].size(1), kept_[0].size(2)});
-        check(
-            tokens > 0 && tokens <= array.size(0), tokens, " tokens do not fit ", name, " ", array.shape()
-        );
-        return {array.data(), array.size(1) * array.size(2)};
+    // The arrays of all layers for one row.
+    template <class T>
+    void place(nb::handle source, size_t row, Rows<T> decoder::Kept::*part, const char* name, int64_t tokens) {
+        const auto listed = nb::cast<nb::list>(source);
+        check(listed.size() == layers_.size(), "each layer wants ", name);
+        for (size_t i = 0; i < listed.size(); ++i) {
+            const Floats& array = arrays_.emplace_back(listed[i], name, 3, !std::is_const_v<T>);
+            array.packed_from(0).sized({array.size(0), arrays_[0].size(1), arrays_[0].size(2)});
+            check(tokens <= array.size(0), tokens, " tokens do not fit ", name, " ", array.shape());
+            kept_[i * static_cast<size_t>(rows_) + row].*part = {array.data(), array.size(1) * array.size(2)};
+        }
     }
 
     const Floats x_, cos_, sin_, out_;
-    std::vector<decoder::Layer> layers_;
-    std::deque<Floats> kept_;
-    decoder::Token token_{};
+    const std::vector<decoder::Layer>& layers_;
+    const int64_t rows_;
+    std::deque<Floats> arrays_;
+    std::vector<decoder::Kept> kept_;
+    std::vector<decoder::Length> lengths_;
+    decoder::Step step_{};
 };
 
 }  // namespace galago

@@ -1,5 +1,5 @@
-// The layers of a decoder for one new token of one sequence, in one go. Knows no Python; shapes and pointers
-// have been checked.
+// The layers of a decoder for one new token of each of some sequences, in one go. Knows no Python; shapes and
+// pointers have been checked.
 #pragma once
 
 #include "ops.h"
@@ -11,20 +11,33 @@ namespace galago::decoder {
 struct Layer {
     const float *attn_norm, *mlp_norm;
     ops::Target q, k, v, o, gate, up, down;
-    Rows<float> keys, values;  // a row for each token, with the heads side by side
 };
 
-// Keys and values have `tokens` rows; the last one, the new token's, is written.
-struct Token {
+// A sequence's keys and values in one layer, a row for each token with the heads side by side: those it shares
+// with others, then its own.
+struct Kept {
+    Rows<const float> shared_keys, shared_values;
+    Rows<float> keys, values;
+};
+
+// Tokens that a sequence shares, and those of its own: the last one, the new token's, is written.
+struct Length {
+    int64_t shared, own;
+};
+
+// x and y [rows, dim], cos and sin [rows, size / 2], lengths [rows], kept [layers][rows].
+struct Step {
     const float *x, *cos, *sin;
     float* y;
-    int64_t heads, kv_heads, size, tokens;
+    const Length* lengths;
+    const Kept* kept;
+    int64_t rows, heads, kv_heads, size;
     float eps;
 };
 
-ops::Status run(const ops::Place&, const Layer* layers, int64_t count, const Token&);
+ops::Status run(const ops::Place&, const Layer* layers, int64_t count, const Step&);
 
 // Rough nanoseconds of a layer on one thread.
-double cost(const Layer&);
+double cost(const Layer&, int64_t rows);
 
 }  // namespace galago::decoder

@@ -132,6 +132,27 @@ struct AttentionPart {
     int64_t seen;
 };
 
+// Rows of a sequence, of which the first `split` lie in one place and the others in a second.
+struct Past {
+    Rows<const float> first, second;
+    int64_t split;
+    const float* operator[](int64_t row) const { return row < split ? first[row] : second[row - split]; }
+    // All in one place: `count` tokens of a head, from `token` on.
+    static Past of(const Heads<const float>& heads, int64_t head, int64_t token, int64_t count) {
+        const Rows<const float> rows{heads.at(token, head), heads.token_stride};
+        return {rows, rows, count};
+    }
+};
+
+// The heads of one query that share a key head, over `count` keys of that head, all of one size.
+struct RowAttention {
+    Rows<const float> q;
+    Past keys, values;
+    int64_t count;
+    Rows<float> y;
+    int64_t heads, size;
+};
+
 enum class Activation { silu, gelu, gelu_tanh, quick_gelu };
 
 // A loop that adds the square of a factor to sums in registers and does nothing else, `madds` times in a
@@ -176,6 +197,8 @@ struct Kernels {
     int64_t attention_rows;
     int64_t (*attention_scratch)(const Attention&, int64_t rows);
     void (*attention)(const Attention&, const AttentionPart&, float* scratch);
+    // For one query; scratch as for a part of `heads` rows.
+    void (*attend_row)(const RowAttention&, float* scratch);
 
     void (*activate)(Activation, const float* x, float* y, int64_t count);
     void (*silu_mul)(const float* gate, const float* up, float* y, int64_t count);

@@ -51,13 +51,13 @@ inline T* row_of(const Heads<T>& heads, const AttentionPart& part, const Tile& t
 }
 
 // What makes scores of queries for exp2.
-inline Vec query_scale(const Attention& p) {
+inline Vec query_scale(int64_t size) {
     constexpr float log2_e = 1.44269504F;
-    return splat(log2_e / __builtin_sqrtf(static_cast<float>(p.size)));
+    return splat(log2_e / __builtin_sqrtf(static_cast<float>(size)));
 }
 
 inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
-    const Vec scale = query_scale(p);
+    const Vec scale = query_scale(p.size);
     for (int64_t c = 0; c < tile.columns; c += Vec::width) {
         const float* from[Vec::width];
         for (int64_t i = 0; i < Vec::width; ++i) {

@@ -15,9 +15,9 @@ struct Row {
     float *peaks, *shrinks, *totals;  // [heads]: largest scores, factors of old sums
 };
 
-inline Row make_row(const Attention& p, int64_t kv_head, const float* query, float* scratch) {
+inline Row make_row(const RowAttention& p, float* scratch) {
     Row row{};
-    row.heads = p.heads / p.kv_heads;
+    row.heads = p.heads;
     row.size = p.size;
     row.padded = padded(p.size);
     const auto take = [&scratch](int64_t floats) { return scratch += floats, scratch - floats; };
@@ -27,13 +27,11 @@ inline Row make_row(const Attention& p, int64_t kv_head, const float* query, flo
     row.peaks = take(padded(row.heads));
     row.shrinks = take(padded(row.heads));
     row.totals = take(padded(row.heads));
-    const Vec scale = query_scale(p);
+    const Vec scale = query_scale(p.size);
     for (int64_t h = 0; h < row.heads; ++h) {
         float* to = row.queries + h * row.padded;
         store(to + row.padded - Vec::width, zero());
-        map(query + (kv_head * row.heads + h) * p.q.head_stride, to, p.size, [scale](Vec v, int64_t) {
-            return v * scale;
-        });
+        map(p.q[h], to, p.size, [scale](Vec v, int64_t) { return v * scale; });
     }
     for (int64_t h = 0; h < row.heads; h += Vec::width) {
         store(row.peaks + h, splat(-__builtin_inff()));
@@ -44,7 +42,7 @@ inline Row make_row(const Attention& p, int64_t kv_head, const float* query, flo
 
 // Fetches rows from `begin` on, of which there are `count`. Memory is kept busy: while scores are computed,
 // the values of the block are fetched, and while those are added up, the keys of the next.
-inline void fetch(Rows<const float> rows, int64_t begin, int64_t end, int64_t count, int64_t size) {
+inline void fetch(const Past& rows, int64_t begin, int64_t end, int64_t count, int64_t size) {
     for (int64_t i = begin; i < end && i < count; ++i)
         for (int64_t c = 0; c < size; c += 16) __builtin_prefetch(rows[i] + c, 0, 2);
 }
@@ -62,12 +60,10 @@ inline void by_heads(int64_t count, const F& f, int64_t first = 0) {
         if (first < count) by_heads<heads / 2>(count, f, first);
 }
 
-// Scores of `row_keys` keys with some heads; of `count` keys, those beyond repeat the last.
+// Scores of some heads with `row_keys` keys.
 template <int heads>
-inline void score(const Row& row, int64_t first, Rows<const float> keys, int64_t count, float* scores) {
+inline void score(const Row& row, int64_t first, const float* const* key, float* scores) {
     const float* queries = row.queries + first * row.padded;
-    const float* key[row_keys];
-    for (int i = 0; i < row_keys; ++i) key[i] = keys[i < count ? i : count - 1];
     Vec sums[heads][row_keys];
     for (int h = 0; h < heads; ++h)
         for (int i = 0; i < row_keys; ++i) sums[h][i] = zero();
@@ -126,13 +122,11 @@ inline void soften(const Row& row, int64_t count) {
     }
 }
 
-// Adds `count` weighted values to some channels of some heads, from `c` on, which end within the vector where it
-// is not whole. Meanwhile the first `nexts` rows of `next` are fetched.
+// Adds some weighted values to some channels of some heads, from `c` on, which end within the vector where it
+// is not whole. The first piece of work of a block also fetches as many keys of the next.
 template <int heads, int vectors, bool whole>
-inline void add_values(
-    const Row& row, int64_t first, int64_t c, Rows<const float> values, int64_t count, bool begin,
-    Rows<const float> next, int64_t nexts
-) {
+inline void add_values(const RowAttention& p, const Row& row, int64_t first, int64_t c, Span block) {
+    const bool begin = block.begin == 0, fetches = first + c == 0;
     const float* weights = row.weights + first * key_block;
     float* to = row.sums + first * row.padded + c;
     Vec sums[heads][vectors];
@@ -143,9 +137,10 @@ inline void add_values(
         for (int v = 0; v < vectors; ++v)
             sums[h][v] = begin ? zero() : load(to + h * row.padded + v * Vec::width) * shrink;
     }
+    const int64_t count = block.end - block.begin;
     for (int64_t s = 0; s < count; ++s) {
-        if (s < nexts) fetch(next, s, s + 1, nexts, row.size);
-        const float* from = values[s] + c;
+        if (fetches) fetch(p.keys, block.end + s, block.end + s + 1, p.count, row.size);
+        const float* from = p.values[block.begin + s] + c;
         Vec value[vectors];
         for (int v = 0; v < vectors; ++v)
             value[v] = whole ? load(from + v * Vec::width) : load(from + v * Vec::width, row.size - c);
@@ -162,45 +157,45 @@ inline void add_values(
         for (int v = 0; v < vectors; ++v) store(to + h * row.padded + v * Vec::width, sums[h][v]);
 }
 
-inline void attend_row(const Attention& p, const AttentionPart& part, float* scratch) {
-    const Row row = make_row(p, part.kv_head, p.q.at(part.queries.begin, 0), scratch);
-    const int64_t all = part.keys.end - part.keys.begin;
-    const int64_t seen = part.causal && part.seen < all ? part.seen : all;
-    const Rows<const float> keys{p.k.at(part.keys.begin, part.kv_head), p.k.token_stride};
-    const Rows<const float> values{p.v.at(part.keys.begin, part.kv_head), p.v.token_stride};
-    fetch(keys, 0, key_block, seen, p.size);
-    for (int64_t s = 0; s < seen; s += key_block) {
-        const int64_t count = seen - s < key_block ? seen - s : key_block;
-        for (int64_t i = 0; i < count; i += row_keys) {
-            fetch(values, s + i, s + i + row_keys, seen, p.size);
+inline void attend_row(const RowAttention& p, float* scratch) {
+    const Row row = make_row(p, scratch);
+    fetch(p.keys, 0, key_block, p.count, p.size);
+    for (Span block{0, 0}; block.begin < p.count; block.begin = block.end) {
+        block.end = p.count - block.begin < key_block ? p.count : block.begin + key_block;
+        for (int64_t s = block.begin; s < block.end; s += row_keys) {
+            fetch(p.values, s, s + row_keys, p.count, p.size);
+            const float* keys[row_keys];  // those beyond the end repeat the last
+            for (int i = 0; i < row_keys; ++i) keys[i] = p.keys[s + i < block.end ? s + i : block.end - 1];
             by_heads<row_heads>(row.heads, [&](auto heads, int64_t first) {
-                const Rows<const float> those{keys[s + i], keys.stride};
-                score<heads.value>(row, first, those, count - i, row.weights + i);
+                score<heads.value>(row, first, keys, row.weights + s - block.begin);
             });
         }
-        soften(row, count);
-        const Rows<const float> those{values[s], values.stride}, next{keys[s + count], keys.stride};
+        soften(row, block.end - block.begin);
         by_heads<row_heads>(row.heads, [&](auto heads, int64_t first) {
             constexpr int64_t wide = row_vectors * Vec::width;
-            const auto nexts = [&](int64_t c) { return first + c == 0 ? seen - s - count : 0; };
             int64_t c = 0;
             for (; c + wide <= p.size; c += wide)
-                add_values<heads.value, row_vectors, true>(row, first, c, those, count, s == 0, next, nexts(c));
+                add_values<heads.value, row_vectors, true>(p, row, first, c, block);
             for (; c + Vec::width <= p.size; c += Vec::width)
-                add_values<heads.value, 1, true>(row, first, c, those, count, s == 0, next, nexts(c));
-            if (c < p.size)
-                add_values<heads.value, 1, false>(row, first, c, those, count, s == 0, next, nexts(c));
+                add_values<heads.value, 1, true>(p, row, first, c, block);
+            if (c < p.size) add_values<heads.value, 1, false>(p, row, first, c, block);
         });
     }
     for (int64_t h = 0; h < row.heads; ++h) {
         const Vec scale = splat(1.0F / row.totals[h]);
-        float* to = p.y.at(part.queries.begin, part.kv_head * row.heads + h);
-        map(row.sums + h * row.padded, to, p.size, [scale](Vec v, int64_t) { return v * scale; });
+        map(row.sums + h * row.padded, p.y[h], p.size, [scale](Vec v, int64_t) { return v * scale; });
     }
 }
 
 inline void attention(const Attention& p, const AttentionPart& part, float* scratch) {
-    (part.queries.end - part.queries.begin == 1 ? attend_row : attend_tile)(p, part, scratch);
+    if (part.queries.end - part.queries.begin > 1) return attend_tile(p, part, scratch);
+    const int64_t all = part.keys.end - part.keys.begin, share = p.heads / p.kv_heads;
+    const int64_t count = part.causal && part.seen < all ? part.seen : all;
+    const Past keys = Past::of(p.k, part.kv_head, part.keys.begin, count);
+    const Past values = Past::of(p.v, part.kv_head, part.keys.begin, count);
+    const Rows<const float> q{p.q.at(part.queries.begin, part.kv_head * share), p.q.head_stride};
+    const Rows<float> y{p.y.at(part.queries.begin, part.kv_head * share), p.y.head_stride};
+    attend_row({q, keys, values, count, y, share, p.size}, scratch);
 }
 
 }  // namespace galago::GALAGO_ISA

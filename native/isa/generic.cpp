@@ -227,33 +227,37 @@ void rotate(const Rotate& p, Span tokens) {
 
 int64_t attention_scratch(const Attention& p, int64_t) { return p.size; }
 
-// One query of one head over keys begin .. end, in one pass: when a larger score comes, what is summed
-// shrinks.
-void attend(const Attention& p, int64_t token, int64_t head, int64_t kv_head, Span keys, float* sums) {
-    double peak = -INFINITY, total = 0;
-    for (int64_t i = 0; i < p.size; ++i) sums[i] = 0;
-    for (int64_t s = keys.begin; s < keys.end; ++s) {
-        double score = 0;
-        for (int64_t i = 0; i < p.size; ++i) score += double{p.q.at(token, head)[i]} * p.k.at(s, kv_head)[i];
-        score /= std::sqrt(static_cast<double>(p.size));
-        const double old = peak;
-        if (!(score <= peak)) peak = score;
-        const double shrink = s == keys.begin ? 0 : std::exp(old - peak);
-        const double weight = std::exp(score - peak);
-        total = total * shrink + weight;
-        for (int64_t i = 0; i < p.size; ++i)
-            sums[i] = static_cast<float>(sums[i] * shrink + weight * p.v.at(s, kv_head)[i]);
+// One pass over the keys: when a larger score comes, what is summed shrinks.
+void attend_row(const RowAttention& p, float* sums) {
+    for (int64_t h = 0; h < p.heads; ++h) {
+        double peak = -INFINITY, total = 0;
+        for (int64_t i = 0; i < p.size; ++i) sums[i] = 0;
+        for (int64_t s = 0; s < p.count; ++s) {
+            double score = 0;
+            for (int64_t i = 0; i < p.size; ++i) score += double{p.q[h][i]} * p.keys[s][i];
+            score /= std::sqrt(static_cast<double>(p.size));
+            const double old = peak;
+            if (!(score <= peak)) peak = score;
+            const double shrink = s == 0 ? 0 : std::exp(old - peak);
+            const double weight = std::exp(score - peak);
+            total = total * shrink + weight;
+            for (int64_t i = 0; i < p.size; ++i)
+                sums[i] = static_cast<float>(sums[i] * shrink + weight * p.values[s][i]);
+        }
+        for (int64_t i = 0; i < p.size; ++i) p.y[h][i] = static_cast<float>(sums[i] / total);
     }
-    for (int64_t i = 0; i < p.size; ++i) p.y.at(token, head)[i] = static_cast<float>(sums[i] / total);
 }
 
 void attention(const Attention& p, const AttentionPart& part, float* scratch) {
-    const int64_t share = p.heads / p.kv_heads;
+    const int64_t share = p.heads / p.kv_heads, first = part.kv_head * share;
     for (int64_t t = part.queries.begin; t < part.queries.end; ++t) {
-        Span keys = part.keys;
-        if (part.causal) keys.end = keys.begin + part.seen + t - part.queries.begin;
-        for (int64_t h = part.kv_head * share; h < (part.kv_head + 1) * share; ++h)
-            attend(p, t, h, part.kv_head, keys, scratch);
+        const int64_t count =
+            part.causal ? part.seen + t - part.queries.begin : part.keys.end - part.keys.begin;
+        const Past keys = Past::of(p.k, part.kv_head, part.keys.begin, count);
+        const Past values = Past::of(p.v, part.kv_head, part.keys.begin, count);
+        const Rows<const float> q{p.q.at(t, first), p.q.head_stride};
+        const Rows<float> y{p.y.at(t, first), p.y.head_stride};
+        attend_row({q, keys, values, count, y, share, p.size}, scratch);
     }
 }
 
@@ -329,6 +333,7 @@ void fill(Kernels& k) {
     k.attention_rows = 1;
     k.attention_scratch = attention_scratch;
     k.attention = attention;
+    k.attend_row = attend_row;
     k.activate = activate;
     k.silu_mul = silu_mul;
     k.is_finite = is_finite;

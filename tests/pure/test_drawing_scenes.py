@@ -172,6 +172,29 @@ def test_a_cell_has_a_box_exactly_where_it_has_a_kind():
         assert ((drawn.cells.box > 0).all(-1) == (drawn.cells.kind > 0)).all()
 
 
+def test_cells_tell_how_many_are_alike_and_where_a_caption_names_them():
+    for drawn in scenes(12):
+        caption = next(q.answer for q in drawn.questions if q.task == "caption")
+        groups = re.split(r", | and ", caption.lower().rstrip("."))
+        labels = (
+            drawn.cells.box,
+            drawn.cells.kind,
+            drawn.cells.colour,
+            drawn.cells.counts,
+            drawn.cells.group,
+        )
+        filled = list(zip(*(label[drawn.cells.kind > 0].tolist() for label in labels), strict=True))
+        shapes = {tuple(box): (kind, colour) for box, kind, colour, *_ in filled}.values()
+        for _, kind, colour, counts, group in filled:
+            alike = sum(shape == (kind, colour) for shape in shapes)
+            kinds, colours = sum(k == kind for k, _ in shapes), sum(c == colour for _, c in shapes)
+            assert counts == [alike, kinds, colours, len(shapes)]
+            name = f"{tuple(COLOURS)[colour - 1]} {KINDS[kind - 1]}"
+            assert groups[group - 1].split(" ", 1)[1] == (name if alike == 1 else plural(name))
+        assert not drawn.cells.counts[drawn.cells.kind == 0].any()
+        assert not drawn.cells.group[drawn.cells.kind == 0].any()
+
+
 def test_every_question_is_phrased_in_at_least_eight_ways():
     tasks = {key.split(".")[0] for key in SCENES}
     assert {"colour", "kind", "count", "exists", "place", "relation", "box", "caption"} <= tasks

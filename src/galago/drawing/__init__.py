@@ -14,6 +14,7 @@ import numpy as np
 from galago.drawing.sample import (
     CELL,
     CHARACTERS_PER_CELL,
+    MOST_SHAPES,
     NEEDLE_STEPS,
     CellLabels,
     Drawing,
@@ -27,6 +28,7 @@ from galago.errors import UsageError
 __all__ = [
     "CELL",
     "CHARACTERS_PER_CELL",
+    "MOST_SHAPES",
     "NEEDLE_STEPS",
     "RECIPES",
     "RECIPE_SIZES",

@@ -24,6 +24,9 @@ CHARACTERS_PER_CELL = 6
 NEEDLE_STEPS = 40
 """Parts of a dial's scale that a needle's label tells apart."""
 
+MOST_SHAPES = 7
+"""Shapes of a scene."""
+
 
 class Split(Enum):
     """Which fonts and layouts may be used: those trained on, or others that are kept for evaluation."""
@@ -63,7 +66,10 @@ class CellLabels:
     - `box` [..., 4]: 1 + left, top, right and bottom of that whole shape in pixels of the picture;
     - `characters` [..., CHARACTERS_PER_CELL]: the ASCII bytes of the visible characters whose centre lies in
       the cell, in reading order;
-    - `needle`: where a dial turns, 1 + how many of NEEDLE_STEPS parts of its scale lie below its value.
+    - `needle`: where a dial turns, 1 + how many of NEEDLE_STEPS parts of its scale lie below its value;
+    - `counts` [..., 4], each at most MOST_SHAPES: how many shapes have the kind and colour of the one here,
+      its kind, its colour, and how many there are;
+    - `group`: 1 + the place of that shape's group in a caption.
     """
 
     kind: Pixels
@@ -71,6 +77,8 @@ class CellLabels:
     box: NDArray[np.uint16]
     characters: Pixels
     needle: Pixels
+    counts: Pixels
+    group: Pixels
 
     @staticmethod
     def of_text(rows: int, cols: int, glyphs: Iterable[Glyph]) -> CellLabels:
@@ -96,6 +104,8 @@ class CellLabels:
             np.zeros((rows, cols), np.uint8),
             np.zeros((rows, cols, 4), np.uint16),
             np.zeros((rows, cols, CHARACTERS_PER_CELL), np.uint8),
+            np.zeros((rows, cols), np.uint8),
+            np.zeros((rows, cols, 4), np.uint8),
             np.zeros((rows, cols), np.uint8),
         )
 

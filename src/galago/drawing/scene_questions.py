@@ -53,6 +53,12 @@ _WHERE = {
 }
 
 
+def caption_order(shapes: Sequence[Shape]) -> list[str]:
+    """The names of the groups of alike shapes as a caption has them."""
+    names = [shape.name for shape in sorted(shapes, key=lambda shape: (shape.box[1], shape.box[0]))]
+    return sorted(dict.fromkeys(names), key=lambda name: (-names.count(name), names.index(name)))
+
+
 class _Scene:
     """The shapes of one picture with what the questions need to know about them."""
 
@@ -112,9 +118,8 @@ class _Scene:
 
     def groups(self) -> list[str]:
         """Alike shapes as a caption names them ("two red circles"), in its order."""
-        order = {name: index for index, name in reversed(list(enumerate(s.name for s in self.shapes)))}
-        groups = sorted(self.names.items(), key=lambda item: (-item[1], order[item[0]]))
-        return [article(n) if often == 1 else f"{_NUMBERS[often]} {plural(n)}" for n, often in groups]
+        named = [(name, self.names[name]) for name in caption_order(self.shapes)]
+        return [article(name) if n == 1 else f"{_NUMBERS[n]} {plural(name)}" for name, n in named]
 
     def absent_name(self) -> str:
         """A coloured kind that is not there, most often one whose colour or kind is."""

@@ -9,10 +9,9 @@ from PIL import Image
 
 from galago.drawing import scene_questions
 from galago.drawing.effects import Colour, any_colour, background, distance, paper, photograph
-from galago.drawing.sample import CELL, CellLabels, Drawing, Pixels, Recipe, Setting
+from galago.drawing.sample import CELL, MOST_SHAPES, CellLabels, Drawing, Pixels, Recipe, Setting
 from galago.drawing.shapes import COLOURS, KINDS, Shape, stencil, tint
 
-MOST_SHAPES = 7
 LEAST_CONTRAST = 170.0
 """Distance (`effects.distance`) of every shape's colour from its background."""
 
@@ -109,11 +108,19 @@ def _labels(shapes: list[Shape], owner: Pixels, setting: Setting) -> CellLabels:
     for number in covered.sum((1, 2)).argsort():  # the smallest shape first: it has the fewest cells
         best = int((covered[number] * free).argmax())
         winner.flat[best], free.flat[best] = number, 0
-    names = tuple(COLOURS)
+    names, order = tuple(COLOURS), scene_questions.caption_order(shapes)
     for number, shape in enumerate(shapes):
-        labels.kind[winner == number] = 1 + KINDS.index(shape.kind)
-        labels.colour[winner == number] = 1 + names.index(shape.colour)
-        labels.box[winner == number] = np.add(shape.box, 1)
+        here = winner == number
+        labels.kind[here] = 1 + KINDS.index(shape.kind)
+        labels.colour[here] = 1 + names.index(shape.colour)
+        labels.box[here] = np.add(shape.box, 1)
+        labels.counts[here] = (
+            sum(other.name == shape.name for other in shapes),
+            sum(other.kind == shape.kind for other in shapes),
+            sum(other.colour == shape.colour for other in shapes),
+            len(shapes),
+        )
+        labels.group[here] = 1 + order.index(shape.name)
     return labels
 
 

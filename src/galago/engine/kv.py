@@ -68,6 +68,11 @@ class Trunk:
         return [*self.keys, *self.values]
 
     @property
+    def arrays(self) -> list[F32]:
+        """The arrays of `parts`."""
+        return [part.array for part in self.parts if part.array is not None]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the tokens kept and of the rest behind them."""
         rows = self.tokens + self.guests[-1][1]
@@ -82,16 +87,9 @@ class Trunk:
             self.values[layer].write(place, v[known:], reserve),
         )
 
-    def open_row(self, guest: object, start: int, keys: Sequence[F32], values: Sequence[F32]) -> kernels.Room:
-        """Bring the rest of a sequence here, `start` rows of each array, with room for one row behind it."""
-        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
-            known = self._known(layer, guest, start, start + 1)
-            for shared, own in ((self.keys[layer], k), (self.values[layer], v)):
-                place, count = self.tokens + known, start + 1 - known
-                array = shared.room(place, count, place + count, own.shape[1:])
-                array[place : self.tokens + start] = own[known:start]
-        whole = [part.array for part in self.parts if part.array is not None]
-        return kernels.Room(whole[: len(keys)], whole[len(keys) :], self.tokens + start + 1)
+    def expect(self, guest: object, start: int) -> None:
+        """A sequence is about to change its rest from row `start` on, elsewhere."""
+        self.guests = [(who, min(rows, start) if who is guest else rows) for who, rows in self.guests]
 
     def _known(self, layer: int, guest: object, start: int, rows: int) -> int:
         """How many of a sequence's first `start` rows are here; from now on `rows` of it are."""
@@ -149,26 +147,21 @@ class KVCache:
         seen: F32 = kernels.attention(q, keys, values, causal=True)
         return seen
 
-    def open_row(self) -> kernels.Room | None:
-        """Where the next token's keys and values go; None before the first, as their shape is not known."""
+    def open_rows(self, count: int) -> list[kernels.Room] | None:
+        """Where one token's keys and values go; None for more, and before the first (no shape is known)."""
         known = self._keys[0] if self.trunk is None else self.trunk.keys[0]
-        if known.array is None:
+        if count != 1 or known.array is None:
             return None
-        start, shape = len(self) - self._shared, known.array.shape[1:]
+        start, shape, layers = len(self) - self._shared, known.array.shape[1:], len(self._lengths)
         own = [part.room(start, 1, self._reserve - self._shared, shape) for part in self._parts]
-        keys, values = own[: len(self._keys)], own[len(self._keys) :]
-        if self.trunk is None:
-            return kernels.Room(keys, values, start + 1)
-        return self.trunk.open_row(self._name, start, keys, values)
-
-    def close_row(self) -> None:
-        """Keep the row that was opened."""
-        start = len(self) - self._shared
+        before = [] if self.trunk is None else self.trunk.arrays
+        shared = before[:layers], before[layers:], self._shared
         if self.trunk is not None:
-            for own, shared in zip(self._parts, self.trunk.parts, strict=True):
-                assert own.array is not None
-                assert shared.array is not None
-                own.array[start] = shared.array[self._shared + start]
+            self.trunk.expect(self._name, start)
+        return [kernels.Room(own[:layers], own[layers:], start + 1, *shared)]
+
+    def close_rows(self) -> None:
+        """Keep the row that was opened."""
         self._lengths = [length + 1 for length in self._lengths]
 
     def truncate(self, tokens: int) -> None:
@@ -247,16 +240,22 @@ class BatchCache:
     def __init__(self, parts: Sequence[tuple[SequenceCache, int]]) -> None:
         self._parts = parts
 
-    def open_row(self) -> kernels.Room | None:
-        """As `KVCache.open_row`, where that is all there is; else None."""
-        (cache, count), *others = self._parts
-        return cache.open_row() if isinstance(cache, KVCache) and count == 1 and not others else None
+    def open_rows(self, count: int) -> list[kernels.Room] | None:
+        """As `KVCache.open_rows` of each sequence, where each has one row; else None."""
+        rooms = []
+        for cache, rows in self._parts:
+            opened = cache.open_rows(rows) if isinstance(cache, KVCache) else None
+            if opened is None:
+                return None
+            rooms += opened
+        assert len(rooms) == count, (len(rooms), count)
+        return rooms
 
-    def close_row(self) -> None:
-        """As `KVCache.close_row`."""
-        cache = self._parts[0][0]
-        assert isinstance(cache, KVCache)
-        cache.close_row()
+    def close_rows(self) -> None:
+        """As `KVCache.close_rows` of each sequence."""
+        for cache, _ in self._parts:
+            assert isinstance(cache, KVCache)
+            cache.close_rows()
 
     def attend(self, layer: int, q: kernels.Array, k: kernels.Array, v: kernels.Array) -> kernels.Array:
         """q [T, H, d], k and v [T, G, d] -> [T, H, d], as `KVCache.attend` for each sequence."""

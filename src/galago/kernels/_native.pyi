@@ -4,6 +4,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.kernels.whole import Room
+
 _F32: TypeAlias = NDArray[np.float32]
 Packed: TypeAlias = tuple[
     int,
@@ -81,16 +83,14 @@ def attention(
     bounds: NDArray[np.int32] | None,
     out: _F32,
 ) -> None: ...
-def decode_row(
+def decode_rows(
     pool: Pool,
     isa: int,
     layers: Layers,
     x: _F32,
     cos: _F32,
     sin: _F32,
-    keys: list[_F32],
-    values: list[_F32],
-    tokens: int,
+    rooms: list[Room],
     eps: float,
     out: _F32,
 ) -> None: ...

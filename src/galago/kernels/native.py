@@ -129,7 +129,7 @@ def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32]
 
 
 def layers(blocks: Sequence[LayerWeights]) -> WholeLayers | None:
-    """`decode_row` of these layers; None unless all are packed in one shape, o and down without bias."""
+    """`decode_rows` of these layers; None unless all are packed in one shape, o and down without bias."""
     listed: list[_native.Layer] = []
     forms = set()
     for block in blocks:
@@ -143,14 +143,13 @@ def layers(blocks: Sequence[LayerWeights]) -> WholeLayers | None:
     if len(forms) != 1:
         return None
     held = _native.Layers(listed)
-    return lambda *arrays: decode_row(held, *arrays)
+    return lambda *arrays: decode_rows(held, *arrays)
 
 
-def decode_row(held: _native.Layers, x: F32, cos: F32, sin: F32, room: Room, eps: float) -> F32:
-    """x [1, D], cos and sin [1, d/2] -> [1, D]."""
+def decode_rows(held: _native.Layers, x: F32, cos: F32, sin: F32, rooms: list[Room], eps: float) -> F32:
+    """x [n, D], cos and sin [n, d/2], n rooms -> [n, D]."""
     out = np.empty(x.shape, np.float32)
-    keys, values, tokens = room
-    _native.decode_row(*_place(), held, x, cos, sin, keys, values, tokens, eps, out)
+    _native.decode_rows(*_place(), held, x, cos, sin, rooms, eps, out)
     return out
 
 

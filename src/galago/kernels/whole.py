@@ -1,4 +1,4 @@
-"""Whole decoder layers as one kernel, for one new row: what it is told, in plain tuples of arrays."""
+"""Whole decoder layers as one kernel, for a new row of each sequence: what it is told, in plain tuples."""
 
 from __future__ import annotations
 
@@ -35,15 +35,21 @@ class LayerWeights(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Keys and values [capacity, G, d] of each layer; of `tokens` rows the last one is to be written."""
+    """A sequence's keys and values [capacity, G, d] of each layer; of `own` rows the last is to be written.
+
+    Before them come the first `shared` rows of other such arrays, of which there are none where that is 0.
+    """
 
     keys: list[Array]
     values: list[Array]
-    tokens: int
+    own: int
+    shared_keys: list[Array]
+    shared_values: list[Array]
+    shared: int
 
 
-WholeLayers: TypeAlias = Callable[[Array, Array, Array, Room, float], Array]
-"""x [1, D], cos and sin [1, d/2], room, eps -> [1, D]: the same numbers as layer by layer.
+WholeLayers: TypeAlias = Callable[[Array, Array, Array, list[Room], float], Array]
+"""x [n, D], cos and sin [n, d/2], n rooms, eps -> [n, D]: the same numbers as layer by layer.
 
-The keys and values of the row are written to the room.
+The keys and values of each row are written to its room.
 """

@@ -26,12 +26,12 @@ class Cache(Protocol):
 
 @runtime_checkable
 class RowCache(Cache, Protocol):
-    """A cache that may also let all layers of one new row be computed at once."""
+    """A cache that may also let all layers of new rows be computed at once."""
 
-    def open_row(self) -> Room | None:
-        """Room for the keys and values of one row of one sequence; None where each layer must `attend`."""
+    def open_rows(self, count: int) -> list[Room] | None:
+        """Room for `count` new rows, each of a sequence of its own; None where each layer must `attend`."""
         ...
 
-    def close_row(self) -> None:
-        """Keep the row that was opened last; all layers have written theirs."""
+    def close_rows(self) -> None:
+        """Keep the rows that were opened last; all layers have written theirs."""
         ...

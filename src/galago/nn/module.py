@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,15 @@ class Module:
     """Something that holds parameters or other modules in its attributes; lists of modules count."""
 
     declared: dict[str, Parameter]
+    changes: ClassVar[int] = 0
+    """Rises with every attribute that is set in any module: who keeps something made of them looks."""
 
     def __setattr__(self, name: str, value: object) -> None:
         """Remember what was declared as a parameter; an array may replace the placeholder later."""
         if isinstance(value, Parameter):
             self.__dict__.setdefault("declared", {})[name] = value
         super().__setattr__(name, value)
+        Module.changes += 1
 
 
 class Layer(Module):

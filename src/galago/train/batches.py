@@ -28,6 +28,9 @@ BEFORE = [MARKS[USER], MARKS[VISION_START]]
 AFTER = [MARKS[VISION_END]]
 LEVELS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 """Lengths at which a new group of turns begins."""
+EASY = frozenset({"colour", "kind", "absent", "place", "relation", "sign"})
+EASY_SHARE = 0.35
+"""Of the questions of tasks that are learned long before the others (LOG 2026-11-28), how many are asked."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def choose_turns(
     turns = []
     for picture, asked in enumerate(shard.questions):
         order = [asked[i] for i in rng.permutation(len(asked))]
+        asks = rng.random(len(order)) < EASY_SHARE
+        order = [q for q, often in zip(order, asks, strict=True) if often or q.task not in EASY] or order
         left = tokens
         while order and left > 0:
             pair = [order.pop() for _ in range(2 if rng.random() < chained and len(order) > 1 else 1)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from galago import nn
 from galago.device.sensed import ROOT, fields
-from galago.drawing import CELL, CHARACTERS_PER_CELL, NEEDLE_STEPS
+from galago.drawing import CELL, CHARACTERS_PER_CELL, MOST_SHAPES, NEEDLE_STEPS
 from galago.models import family
 from galago.train.batches import Batch, Rows, patches, prefix_ids, prefix_positions
 
@@ -23,6 +23,7 @@ KINDS = 32
 COLOURS = 32
 PLACES = 16
 DIGITS = 3
+COUNTS = 4
 LENGTH_POWER = 0.5
 """Of an answer's length, by which its tokens weigh less; 1 makes answers alike (Chen et al. 2024)."""
 
@@ -39,6 +40,7 @@ class DenseHeads(nn.Module):
         self.labels = nn.Linear(dim, KINDS + COLOURS + 2 * PLACES, bias=True)
         self.box = nn.Linear(dim, 4 + 4 * DIGITS * 10, bias=True)
         self.needle = nn.Linear(dim, 1 + NEEDLE_STEPS, bias=True)
+        self.groups = nn.Linear(dim, (COUNTS + 1) * MOST_SHAPES, bias=True)
 
 
 @dataclass
@@ -220,6 +222,7 @@ class Learner:
             loss
             + self._boxes(features, batch, tasks)
             + self._needles(features, batch, tasks)
+            + self._groups(features, batch, tasks)
             + self._characters(features, batch, tasks)
         )
 
@@ -252,6 +255,21 @@ class Learner:
         each = F.cross_entropy(logits.float(), target)
         _count(tasks, "cell.needle", each, (logits.argmax(-1) - target).abs() <= 1)
         return 0.3 * each
+
+    def _groups(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
+        """How many shapes are like the one in a cell, and which place in a caption they have."""
+        cells = batch.cells.group.reshape(-1).nonzero()[0]
+        if not len(cells):
+            return torch.zeros((), device=self.device)
+        counts = batch.cells.counts.reshape(-1, COUNTS)[cells]
+        numbers = np.concatenate([counts, batch.cells.group.reshape(-1, 1)[cells]], 1).astype(np.int64) - 1
+        found = self.heads.groups(features.index_select(0, torch.as_tensor(cells, device=self.device)))
+        logits = found.float().view(len(cells), COUNTS + 1, MOST_SHAPES)
+        target = torch.as_tensor(numbers, device=self.device)
+        for name, part in (("count", slice(0, COUNTS)), ("group", slice(COUNTS, None))):
+            told, true = logits[:, part].flatten(0, 1), target[:, part].flatten()
+            _count(tasks, f"cell.{name}", F.cross_entropy(told, true), told.argmax(-1) == true)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten())
 
     def _characters(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
         """All filled slots and the first empty one of each cell: what follows it is empty by definition."""

@@ -91,11 +91,9 @@ class Decoder(Module):
 
     def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
         """x [T, dim], cos and sin [T, d/2] -> [T, dim], after the final norm."""
-        if len(x) == 1:
-            weights = [block.weights for block in self.blocks]
-            y = self.whole(x, cos, sin, cache, weights, self.config.norm_eps)
-            if y is not None:
-                return self.norm(y)
+        y = self.whole(x, cos, sin, cache, self.blocks, self.config.norm_eps)
+        if y is not None:
+            return self.norm(y)
         for block in self.blocks:
             x = block(x, cos, sin, cache)
         return self.norm(x)
