@@ -118,8 +118,11 @@ inline int64_t packed_scratch(const PackedProduct& p) {
     return code_scratch(p) + p.x.tokens * packed_panels * panel_rows * static_cast<int64_t>(sizeof(float));
 }
 
+// How the codes of a block are met: bytes in the cache, or straight from memory, bytes or nibbles.
+enum class Codes { cached, bytes, nibbles };
+
 // sums += the panels times the `tokens` tokens of a tile, over the groups of a block.
-template <int panels, int tokens>
+template <Codes kind, int panels, int tokens>
 inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t start, Span groups) {
     const PackedProduct& p = work.p;
     const PackedMatrix w = p.weight;  // copies, which the stores cannot change
@@ -129,23 +132,24 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
     const uint8_t* codes[panels];
     for (int i = 0; i < panels; ++i) codes[i] = work.codes[i];
     float* sums = work.sums + start * panels * panel_rows;
-    constexpr bool few = few_in_registers && tokens <= packed_few;
-    const bool reading = few && reads_on(p), nibbles = reading && w.bits == 4;
+    const int64_t group_bytes = w.group * panel_rows / (kind == Codes::nibbles ? 2 : 1);
     for (int64_t g = groups.begin; g < groups.end; ++g, x += w.group * tokens) {
         const int64_t of_tokens = g * rounded.tokens + start;
         PanelSums dots[tokens][panels];
         for (int t = 0; t < tokens; ++t)
             for (int i = 0; i < panels; ++i) begin(dots[t][i], rounded.balances[of_tokens + t]);
-        if constexpr (few) {
+        if constexpr (kind == Codes::nibbles) {
             const int64_t at = (panel * all_groups + g) * group_steps * panel_rows;
             const int64_t apart = all_groups * group_steps * panel_rows;
-            if (nibbles) add_expanded<panels, tokens>(codes, w.steps + at, apart, x, group_steps, dots);
-            if (reading && !nibbles) add_dots<panels, tokens, true>(codes, x, w.group / 4, dots);
+            add_expanded<panels, tokens>(codes, w.steps + at, apart, x, group_steps, dots);
+        } else if constexpr (kind == Codes::bytes) {
+            add_dots<panels, tokens, true>(codes, x, w.group / 4, dots);
+        } else {
+            add_dots<panels, tokens>(codes, x, w.group / 4, dots);
         }
-        if (!reading) add_dots<panels, tokens>(codes, x, w.group / 4, dots);
         PanelFloats scale[panels];
         for (int i = 0; i < panels; ++i) {
-            codes[i] += w.group * panel_rows / (nibbles ? 2 : 1);
+            codes[i] += group_bytes;
             scale[i] = load_f16(w.scales + ((panel + i) * all_groups + g) * panel_rows);
         }
         for (int t = 0; t < tokens; ++t) {
@@ -174,13 +178,24 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
     }
 }
 
-template <int panels, int tokens>
+template <Codes kind, int panels, int tokens>
 inline void panels_times(const PackedWork& work, int64_t panel, int64_t start, int64_t count, Span groups) {
     if (count == tokens) {
-        panels_times_tile<panels, tokens>(work, panel, start, groups);
+        panels_times_tile<kind, panels, tokens>(work, panel, start, groups);
     } else if constexpr (tokens > 1) {
-        panels_times<panels, tokens - 1>(work, panel, start, count, groups);
+        panels_times<kind, panels, tokens - 1>(work, panel, start, count, groups);
     }
+}
+
+template <int panels>
+inline void panels_times(const PackedWork& work, int64_t panel, Span tokens, Span groups) {
+    const int64_t count = tokens.end - tokens.begin;
+    if constexpr (few_in_registers) {
+        const auto times = work.p.weight.bits == 4 ? panels_times<Codes::nibbles, panels, packed_few>
+                                                   : panels_times<Codes::bytes, panels, packed_few>;
+        if (reads_on(work.p)) return times(work, panel, tokens.begin, count, groups);
+    }
+    panels_times<Codes::cached, panels, packed_tokens>(work, panel, tokens.begin, count, groups);
 }
 
 // Fetches the lines that a row of the result will be written to. Stores end in the order they were made, and
@@ -224,7 +239,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
             for (int i = 0; i < panels && !reads_on(p); ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
                 for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
-            panels_times<panels, packed_tokens>(work, panel, start, tokens.end - start, part);
+            panels_times<panels>(work, panel, tokens, part);
             if (part.end < groups) continue;
             for (int i = 0; i < panels; ++i)
                 finish(p, panel + i, tokens, work.sums + i * panel_rows, panels * panel_rows);
