@@ -2,7 +2,8 @@
 
 Answers join while others are written. Places are given in the order of arrival; who waits for a picture, or
 for a prompt being fed that begins like its own, lets others by. A prompt that begins like one that is kept,
-or like one being fed right now, takes over those keys and values. Knows nothing of threads.
+or like one being fed right now, takes over those keys and values. One that others wait for is fed to where
+theirs part from it, then all go on together. Knows nothing of threads.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,15 @@ TOGETHER = 8
 """Answers written at the same time; more wait."""
 WORTH_WAITING = 16
 """Tokens that a prompt must gain from another's prefill to wait for it."""
+
+
+class _Beginning(NamedTuple):
+    """Of a prompt: tokens that are held, by which cache; how many will be soon, and whose doing that is."""
+
+    held: int
+    source: SequenceCache | None
+    promised: int
+    giver: Job | None
 
 
 @dataclass(frozen=True)
@@ -101,9 +112,9 @@ class Batch:
         """End what was cancelled, admit what can start: the rows to compute now, None when there are none."""
         for job in [job for job in self.jobs if job.cancelled]:
             self._cancel(job)
-        self._waiting = [job for job in self._waiting if not self._admit(job)]
-        generations = [job.generation for job in self._active if job.generation]
-        pending = [Pending(one.wanted, one.is_writing) for one in generations]
+        partings: dict[Job, int] = {}
+        self._waiting = [job for job in self._waiting if not self._admit(job, partings)]
+        pending = [_pending(job, partings.get(job)) for job in self._active]
         rows = share(pending, self._chunk, self._beside)
         shares = [(job, count) for job, count in zip(self._active, rows, strict=True) if count]
         return Step(self._model, shares, []) if shares else None
@@ -143,16 +154,20 @@ class Batch:
         elif job.streamed:
             job.news.put(None)
 
-    def _admit(self, job: Job) -> bool:
-        """Start a job, or end it: False while there is no room or another computes what it needs."""
+    def _admit(self, job: Job, partings: dict[Job, int]) -> bool:
+        """Start a job, or end it: False while there is no room or another computes what it needs.
+
+        `partings` then learns after how many tokens of the other's prompt this one parts from it.
+        """
         broken = next((sight.error for sight in job.sights if sight.error), None)
         if broken is not None:
             self._fail(job, broken)
             return True
         if len(self._active) >= self._together or not job.seen:
             return False
-        held, source, promised = self._beginning(job)
-        if promised >= held + WORTH_WAITING:
+        held, source, promised, other = self._beginning(job)
+        if other is not None and promised >= held + WORTH_WAITING:
+            partings[other] = min(promised, partings.get(other, promised))
             return False
         expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
         cache = source.fork(held, expected=expected, head=job.prompt.head) if source else self._new_cache()
@@ -168,18 +183,18 @@ class Batch:
             self._retire(job)
         return True
 
-    def _beginning(self, job: Job) -> tuple[int, SequenceCache | None, int]:
-        """Tokens that are held of this prompt, the cache that holds them, and how many there will be soon."""
+    def _beginning(self, job: Job) -> _Beginning:
         identity, most = job.prompt.identity, len(job.prompt) - 1  # the last token's logits are needed
         held, source = self._prefixes.find(identity)
-        promised = 0
+        promised, giver = 0, None
         for other in self._active:
             assert other.generation is not None
             shared = common(other.prompt.identity, identity)
-            promised = max(promised, shared)
+            if shared > promised:
+                promised, giver = shared, other
             if min(shared, len(other.generation.cache)) > held:
                 held, source = min(shared, len(other.generation.cache)), other.generation.cache
-        return min(held, most), source, min(promised, most)
+        return _Beginning(min(held, most), source, min(promised, most), giver)
 
     def _generation(self, job: Job, cache: SequenceCache, constraint: Constraint | None = None) -> Generation:
         return Generation(
@@ -217,3 +232,12 @@ class Batch:
         for sight in job.sights:
             sight.abandoned = True
         job.news.put(None)
+
+
+def _pending(job: Job, parting: int | None) -> Pending:
+    """What a job has yet to feed; up to where others wait for it, if they do."""
+    assert job.generation is not None
+    wanted = job.generation.wanted
+    if parting is not None:
+        wanted = min(wanted, parting - len(job.generation.cache))
+    return Pending(wanted, job.generation.is_writing)
