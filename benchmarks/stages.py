@@ -112,9 +112,9 @@ def main() -> None:
     )  # fmt: skip
     linear, decode_rows = native.linear, native.decode_rows
 
-    def watched(x: Any, weight: Any, bias: Any = None) -> Any:
+    def watched(x: Any, weight: Any, *more: Any) -> Any:
         recorder.stage = "decode" if len(x) == 1 and weight.shape[0] < 1 << 16 else recorder.stage
-        return linear(x, weight, bias)
+        return linear(x, weight, *more)
 
     def watched_rows(*arrays: Any) -> Any:
         recorder.stage = "decode"

@@ -63,7 +63,10 @@ void linear_dense(Pool& pool, int isa, nb::handle x_, nb::handle weight_, nb::ha
 // The weights, biases and results of several products with one x.
 class Targets {
 public:
-    Targets(const Floats& x, const nb::list& weights, const nb::list& biases, const nb::list& outs) {
+    Targets(
+        const Floats& x, const nb::list& weights, const nb::list& biases, const nb::list& outs,
+        nb::handle residual
+    ) {
         const size_t count = weights.size();
         check(count > 0 && count == biases.size(), "each weight wants a bias or None");
         for (size_t i = 0; i < count; ++i) {
@@ -79,6 +82,10 @@ public:
             targets_.push_back({w, bias.data(), y});
             rows_ += w.rows;
         }
+        if (residual.is_none()) return;
+        check(count == 1, "a residual is added to one product");
+        const Floats& added = outs_.emplace_back(residual, "residual", 2);
+        targets_[0].residual = added.packed_from(0).sized({x.size(0), rows_}).data();
     }
     const std::vector<ops::Target>& all() const { return targets_; }
     double cost(int64_t tokens) const { return ops::packed_cost(tokens, rows_, targets_[0].weight.cols); }
@@ -86,17 +93,18 @@ public:
 private:
     std::deque<Packed> packed_;  // a deque never moves what it holds
     std::deque<Bias> biases_;
-    std::deque<Floats> outs_;
+    std::deque<Floats> outs_;  // and the residual
     std::vector<ops::Target> targets_;
     int64_t rows_ = 0;
 };
 
 void linear_packed(
-    Pool& pool, int isa, nb::handle x_, const nb::list& weights, const nb::list& biases, const nb::list& outs
+    Pool& pool, int isa, nb::handle x_, const nb::list& weights, const nb::list& biases, const nb::list& outs,
+    nb::handle residual
 ) {
     const Floats x(x_, "x", 2);
     check(outs.size() == weights.size(), "each weight wants a result");
-    const Targets targets(x, weights, biases, outs);
+    const Targets targets(x, weights, biases, outs, residual);
     const Rows<const float> from = rows_of(x);
     const ops::Place where = place(pool, isa);
     const auto count = static_cast<int64_t>(targets.all().size());
@@ -137,7 +145,7 @@ void gated_packed(
 ) {
     const Floats x(x_, "x", 2);
     check(weights.size() == 2 && outs.size() == 1, "two weights make one result");
-    const Targets targets(x, weights, biases, outs);
+    const Targets targets(x, weights, biases, outs, nb::none());
     const ops::Target &gate = targets.all()[0], &up = targets.all()[1];
     check(gate.weight.rows == up.weight.rows, "gate and up differ in their rows");
     const Rows<const float> from = rows_of(x);
@@ -399,7 +407,10 @@ NB_MODULE(_native, m) {
         "linear_bf16", linear_dense<uint16_t>, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
         nb::arg()
     );
-    m.def("linear_packed", linear_packed);
+    m.def(
+        "linear_packed", linear_packed, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg().none()
+    );
     m.def("linear_best", linear_best);
     m.def("gated_packed", gated_packed);
     m.def(

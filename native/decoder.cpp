@@ -61,7 +61,6 @@ public:
         const Widths widths(*layers);
         const int64_t rows = step.rows;
         normed_ = memory.take<float>(rows * dim());
-        added_ = memory.take<float>(rows * dim());
         q_ = memory.take<float>(rows * queries());
         turned_ = memory.take<float>(rows * queries());
         seen_ = memory.take<float>(rows * queries());
@@ -76,7 +75,7 @@ public:
     static int64_t bytes(const Kernels& kernels, const Layer& layer, const Step& step) {
         const Widths widths(layer);
         const int64_t floats = step.rows * static_cast<int64_t>(sizeof(float));
-        return 2 * aligned(layer.o.weight.rows * floats) + 3 * aligned(step.heads * step.size * floats) +
+        return aligned(layer.o.weight.rows * floats) + 3 * aligned(step.heads * step.size * floats) +
                2 * aligned(step.kv_heads * step.size * floats) + aligned(layer.gate.weight.rows * floats) +
                aligned(padded(kernels, step) * widths.cols) + 2 * aligned(widths.groups * floats);
     }
@@ -109,9 +108,7 @@ public:
         const Layer& layer = layers_[number];
         switch (phase % stages) {
             case round_input:
-                if (number == 0) return norm_and_round(step_.x, layer.attn_norm, layer.q, i);
-                add(step_.y, tile(layer.q, i));
-                return norm_and_round(step_.y, layer.attn_norm, layer.q, i);
+                return norm_and_round(number == 0 ? step_.x : step_.y, layer.attn_norm, layer.q, i);
             case project: {
                 const Target targets[] = {to(layer.q, q_), to(layer.k, k_), to(layer.v, v_)};
                 return note(ops::multiply(kernels_, targets, 3, rounded(layer.q), 0, projections_[i]));
@@ -121,9 +118,8 @@ public:
             case round_seen:
                 return round(seen_, layer.o, i);
             case join:
-                return multiply(layer.o, joins_[i]);
+                return add(layer.o, number == 0 ? step_.x : step_.y, joins_[i]);
             case round_joined:
-                add(number == 0 ? step_.x : step_.y, tile(layer.gate, i));
                 return norm_and_round(step_.y, layer.mlp_norm, layer.gate, i);
             case gate: {
                 const Target wide = to(layer.gate, gated_);
@@ -132,12 +128,9 @@ public:
             case round_gated:
                 return round(gated_, layer.down, i);
             default:
-                return multiply(layer.down, leaves_[i]);
+                return add(layer.down, step_.y, leaves_[i]);
         }
     }
-
-    // What is left when all phases are done.
-    void finish() { add(step_.y, {0, step_.rows}); }
 
     bool failed() const { return failed_.load(); }
 
@@ -208,15 +201,9 @@ private:
         quantise({{normed_, dim()}, dim(), reader.weight.group, rounded(reader)}, tokens);
     }
 
-    void multiply(const Target& target, Span part) {
-        const Target product{target.weight, nullptr, added_};
-        note(ops::multiply(kernels_, &product, 1, rounded(target), 0, part));
-    }
-
-    // y = residual + what was multiplied last, for some tokens; y may be the residual itself.
-    void add(const float* residual, Span tokens) {
-        const int64_t end = tokens.end * dim();
-        for (int64_t i = tokens.begin * dim(); i < end; ++i) step_.y[i] = residual[i] + added_[i];
+    void add(const Target& target, const float* residual, Span part) {
+        const Target sum{target.weight, nullptr, step_.y, residual};
+        note(ops::multiply(kernels_, &sum, 1, rounded(target), 0, part));
     }
 
     // Turns the new key of a head of sequence t and keeps it; the query heads that share it look at all keys.
@@ -255,7 +242,7 @@ private:
     const Step& step_;
     const int64_t threads_;
     const ops::Shrinking projections_, joins_, gates_, leaves_;
-    float *normed_, *added_, *q_, *turned_, *seen_, *k_, *v_, *gated_, *scales_;
+    float *normed_, *q_, *turned_, *seen_, *k_, *v_, *gated_, *scales_;
     int8_t* codes_;
     int32_t* balances_;
     std::atomic<bool> failed_{false};
@@ -287,7 +274,6 @@ ops::Status run(const ops::Place& place, const Layer* layers, int64_t count, con
         for (int64_t p = 0; p < count * stages; ++p)
             for (int64_t i = 0; i < all.pieces(p % stages); ++i) all.piece(p, i);
     }
-    all.finish();
     return all.failed() ? ops::Status::out_of_memory : ops::Status::done;
 }
 

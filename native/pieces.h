@@ -40,8 +40,10 @@ private:
 };
 
 inline PackedProduct product_of(const Target& target, const Activations& rounded, int64_t start) {
-    const int64_t rows = target.weight.rows;
-    return {target.weight, rounded, target.bias, {target.y + start * rows, rows}};
+    const int64_t rows = target.weight.rows, first = start * rows;
+    PackedProduct product{target.weight, rounded, target.bias, {target.y + first, rows}};
+    if (target.residual != nullptr) product.residual = {target.residual + first, rows};
+    return product;
 }
 
 // Some of the panels of all targets together, counted on from one target to the next, for tokens from `start`

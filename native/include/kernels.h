@@ -80,7 +80,8 @@ struct PackedProduct {
     PackedMatrix weight;
     Activations x;
     const float* bias;
-    Rows<float> y;  // [tokens, weight.rows]
+    Rows<float> y;                // [tokens, weight.rows]
+    Rows<const float> residual{};  // the same, added; null where there is none
 };
 
 // Dense rows to be packed, of finite values; steps is null with 8 bits.

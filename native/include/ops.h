@@ -17,11 +17,13 @@ enum class Status { done, out_of_memory };
 Status linear(const Place&, const DenseProduct<float>&);
 Status linear(const Place&, const DenseProduct<uint16_t>&);
 
-// One of several products with the same x; y [tokens, weight.rows].
+// One of several products with the same x: y [tokens, weight.rows], to which a residual of that shape may be
+// added, y itself for one.
 struct Target {
     PackedMatrix weight;
     const float* bias;
     float* y;
+    const float* residual = nullptr;
 };
 
 // x [tokens, cols] is rounded once for all targets, whose weights have the same columns and group.

@@ -99,7 +99,9 @@ void linear_packed(const PackedProduct& p, Span panels, void*) {
                 if (w.offsets != nullptr)
                     sum += step * from_f16(w.offsets[place]) * static_cast<double>(total);
             }
-            p.y[t][n] = static_cast<float>(p.bias != nullptr ? sum + p.bias[n] : sum);
+            if (p.bias != nullptr) sum += p.bias[n];
+            if (p.residual.data != nullptr) sum += p.residual[t][n];
+            p.y[t][n] = static_cast<float>(sum);
         }
     }
 }

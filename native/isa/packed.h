@@ -198,11 +198,15 @@ inline void panels_times(const PackedWork& work, int64_t panel, Span tokens, Spa
     panels_times<Codes::cached, panels, packed_tokens>(work, panel, tokens.begin, count, groups);
 }
 
-// Fetches the lines that a row of the result will be written to. Stores end in the order they were made, and
-// one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
-inline void expect(const float* row) {
-    __builtin_prefetch(row, 1);
-    __builtin_prefetch(row + packed_panels * panel_rows - 1, 1);
+// Fetches the lines that token t's elements from n on will be written to, and what is added to them. Stores end
+// in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
+inline void expect(const PackedProduct& p, int64_t t, int64_t n) {
+    constexpr int64_t last = packed_panels * panel_rows - 1;
+    __builtin_prefetch(p.y[t] + n, 1);
+    __builtin_prefetch(p.y[t] + n + last, 1);
+    if (p.residual.data == nullptr) return;
+    __builtin_prefetch(p.residual[t] + n);
+    __builtin_prefetch(p.residual[t] + n + last);
 }
 
 // Fetches, while one of the tiles is computed, its share of the codes that come after a block.
@@ -238,7 +242,7 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
             const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
             for (int i = 0; i < panels && !reads_on(p); ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
-                for (int64_t t = start; t < tokens.end; ++t) expect(p.y[t] + panel * panel_rows);
+                for (int64_t t = start; t < tokens.end; ++t) expect(p, t, panel * panel_rows);
             panels_times<panels>(work, panel, tokens, part);
             if (part.end < groups) continue;
             for (int i = 0; i < panels; ++i)

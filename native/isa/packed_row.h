@@ -6,7 +6,7 @@
 
 namespace galago::GALAGO_ISA {
 
-// y = sums + bias for some tokens and one panel of several.
+// y = sums + bias + residual for some tokens and one panel of several.
 inline void finish(const PackedProduct& p, int64_t panel, Span tokens, const float* sums, int64_t stride) {
     const int64_t n = panel * panel_rows;
     const int64_t rows = p.weight.rows - n < panel_rows ? p.weight.rows - n : panel_rows;
@@ -17,7 +17,11 @@ inline void finish(const PackedProduct& p, int64_t panel, Span tokens, const flo
                          : whole           ? load(p.bias + n + v)
                                            : load(p.bias + n + v, left);
         for (int64_t t = tokens.begin; t < tokens.end; ++t) {
-            const Vec sum = load(sums + t * stride + v) + bias;
+            Vec sum = load(sums + t * stride + v) + bias;
+            if (p.residual.data != nullptr) {
+                const float* more = p.residual[t] + n + v;
+                sum = sum + (whole ? load(more) : load(more, left));
+            }
             float* to = p.y[t] + n + v;
             if (whole) {
                 store(to, sum);

@@ -134,6 +134,7 @@ public:
         balances_ = p.x.balances + of.group * p.x.tokens + token;
         sums_ = work.sums + token * panels * panel_rows;
         to_ = last ? Rows<float>{p.y[token] + n, p.y.stride} : Rows<float>{sums_, panels * panel_rows};
+        if (last && p.residual.data != nullptr) more_ = {p.residual[token] + n, p.residual.stride};
 #pragma GCC unroll 2
         for (int i = 0; i < panels; ++i) {
             const int64_t place = ((of.panel + i) * work.groups + of.group) * panel_rows;
@@ -161,7 +162,9 @@ public:
                 Vec sum = fma(splat(step), to_floats(dot).part[0] * scale_[i], before);
                 if constexpr (offsets) sum = fma(all, offset_[i], sum);
                 if constexpr (last) {
-                    store(to + i * panel_rows, sum + bias_[i], rows_[i]);
+                    sum = sum + bias_[i];
+                    if (more_.data != nullptr) sum = sum + load(more_[t] + i * panel_rows, rows_[i]);
+                    store(to + i * panel_rows, sum, rows_[i]);
                 } else {
                     store(to + i * panel_rows, sum);
                 }
@@ -175,6 +178,7 @@ private:
     const int32_t* balances_;
     float* sums_;
     Rows<float> to_;
+    Rows<const float> more_{};
     Vec scale_[panels], offset_[panels], bias_[panels];
     int64_t rows_[panels];
 };
@@ -366,7 +370,7 @@ inline void panels_times_tiles(TileWork& work, Span all) {
                 for (int i = 0; i < panels; ++i) fetch_ahead(stored[i], bytes, at, steps);
                 const int64_t start = at * step, end = start + step < p.x.tokens ? start + step : p.x.tokens;
                 if (part.end == work.groups)
-                    for (int64_t t = start; t < end; ++t) expect(p.y[t] + panel * panel_rows);
+                    for (int64_t t = start; t < end; ++t) expect(p, t, panel * panel_rows);
                 tiles_times<panels>(work, panel, start, part);
             }
         }

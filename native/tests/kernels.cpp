@@ -120,8 +120,11 @@ void packed_products(const Machines& m) {
                 for (const int64_t tokens : {0, 1, 2, 13, 40, 70}) {
                     if (rows == 237 && tokens != 1) continue;  // for the streams of one token
                     auto x = random_floats(tokens * cols), bias = random_floats(rows);
+                    auto more = random_floats(tokens * rows);
                     both(m, "linear_packed", tokens * rows, 1e-5, [&](const ops::Place& place, float* y) {
-                        const ops::Target target{w, tokens % 2 == 0 ? bias.data() : nullptr, y};
+                        const ops::Target target{
+                            w, tokens % 2 == 0 ? bias.data() : nullptr, y, tokens % 3 == 1 ? more.data() : nullptr
+                        };
                         ops::linear(place, {x.data(), cols}, tokens, &target, 1);
                     });
                     both(m, "gated", tokens * rows, 1e-4, [&](const ops::Place& place, float* y) {

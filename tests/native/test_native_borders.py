@@ -34,6 +34,10 @@ def ones(*shape, dtype=F32):
             lambda: kernels.linear(ones(2, 3), ones(4, 3), ones(5)),
             r"bias must have the shape \[4\], not \[5\]",
         ),
+        (
+            lambda: kernels.linear(ones(2, 32), packing.pack(ones(4, 32), 8), None, ones(2, 3)),
+            r"residual .* \[2, 4\], not \[2, 3\]",
+        ),
         (lambda: kernels.linear(ones(3, 2).T, ones(4, 3)), "x must be C-contiguous in its last axis"),
         (lambda: kernels.linear(ones(2, 3), ones(3, 4).T), "weight must be C-contiguous"),
         (lambda: kernels.linear(ones(2, 8), packing.pack(ones(4, 32), 8)), r"\[2, 32\], not \[2, 8\]"),

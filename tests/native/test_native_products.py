@@ -35,6 +35,15 @@ def test_packed_products(random, agrees, form, shape, tokens):
 
 
 @pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", ["f32", "bf16", 4, 8])
+def test_a_residual_is_added(random, agrees, kind, shape, tokens):
+    weight = packing.pack(random(*shape), kind) if kind in {4, 8} else dense(random(*shape), kind)
+    x, bias, residual = random(tokens, shape[1]), random(shape[0]), random(tokens, shape[0])
+    agrees(lambda: kernels.linear(x, weight, bias, residual), terms=shape[1])
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
 @pytest.mark.parametrize("bits", [4, 8])
 def test_offsets_are_added(random, agrees, bits, tokens):
     weight, x = packing.pack(random(50, 300), bits), random(tokens, 300) + 1

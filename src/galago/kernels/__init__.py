@@ -77,12 +77,12 @@ _PACKED: Final = "galago.kernels.torch_packed"
 """Where packed weights on torch are made."""
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
-    """x [T, K], weight [N, K], bias [N] -> [T, N].
+def linear(x: Array, weight: Array, bias: Array | None = None, residual: Array | None = None) -> Array:
+    """x [T, K], weight [N, K], bias [N], residual [T, N] -> x weight^T + bias + residual, [T, N].
 
     With a packed weight, x is rounded to int8 by token and group of columns (see `reference.quantise`).
     """
-    return _backend(x).linear(x, weight, bias)
+    return _backend(x).linear(x, weight, bias, residual)
 
 
 def linear_best(x: Array, weight: Array, rough: Array, best: int) -> Array:

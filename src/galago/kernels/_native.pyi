@@ -41,7 +41,13 @@ def linear_bf16(
     pool: Pool, isa: int, x: _F32, weight: NDArray[np.uint16], bias: _F32 | None, out: _F32
 ) -> None: ...
 def linear_packed(
-    pool: Pool, isa: int, x: _F32, weights: list[Packed], biases: list[_F32 | None], outs: list[_F32]
+    pool: Pool,
+    isa: int,
+    x: _F32,
+    weights: list[Packed],
+    biases: list[_F32 | None],
+    outs: list[_F32],
+    residual: _F32 | None,
 ) -> None: ...
 def linear_best(
     pool: Pool,

@@ -60,7 +60,7 @@ def counting() -> Iterator[Tally]:
         _TALLY.reset(token)
 
 
-def linear(x: F32, weight: Any, _bias: Any = None) -> F32:
+def linear(x: F32, weight: Any, _bias: Any = None, _residual: Any = None) -> F32:
     """x [T, K], weight [N, K] -> zeros [T, N]."""
     tally = _TALLY.get()
     tally.calls += 1

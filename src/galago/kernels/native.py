@@ -35,17 +35,18 @@ SURE: Final = 6.0
 """Times what a coarse row errs by, root-mean-square, that must lie between the best rows and the others."""
 
 
-def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
-    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+def linear(x: F32, weight: Weight, bias: F32 | None = None, residual: F32 | None = None) -> F32:
+    """x [T, K], weight [N, K], bias [N], residual [T, N] -> [T, N]."""
     out = np.empty((x.shape[0], weight.shape[0]), np.float32)
     pool, isa = _place()
     if isinstance(weight, PackedWeight):
-        _native.linear_packed(pool, isa, x, [_packed(weight)], [bias], [out])
-    elif isinstance(weight, Bf16Weight):
+        _native.linear_packed(pool, isa, x, [_packed(weight)], [bias], [out], residual)
+        return out
+    if isinstance(weight, Bf16Weight):
         _native.linear_bf16(pool, isa, x, weight.bits, bias, out)
     else:
         _native.linear_f32(pool, isa, x, weight, bias, out)
-    return out
+    return out if residual is None else np.add(out, residual, out)
 
 
 def linear_best(x: F32, weight: Weight, rough: Weight, best: int) -> F32:
@@ -64,7 +65,7 @@ def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> 
     if packed is None:
         return [linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
     outs = [np.empty((x.shape[0], weight.shape[0]), np.float32) for weight in weights]
-    _native.linear_packed(*_place(), x, packed, list(biases), outs)
+    _native.linear_packed(*_place(), x, packed, list(biases), outs, None)
     return outs
 
 

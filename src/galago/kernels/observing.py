@@ -36,10 +36,10 @@ def observing(observer: Observer) -> Iterator[None]:
         _OBSERVER.reset(token)
 
 
-def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
-    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+def linear(x: F32, weight: Weight, bias: F32 | None = None, residual: F32 | None = None) -> F32:
+    """x [T, K], weight [N, K], bias [N], residual [T, N] -> [T, N]."""
     _OBSERVER.get()(x, [weight])
-    return native.linear(x, weight, bias)
+    return native.linear(x, weight, bias, residual)
 
 
 def linears(x: F32, weights: Sequence[Weight], biases: Sequence[F32 | None]) -> list[F32]:

@@ -23,14 +23,15 @@ _TINY: Final = np.float32(1e-30)
 """Groups of activations below this count as zero: 127 / max would overflow."""
 
 
-def linear(x: F32, weight: Weight, bias: F32 | None = None) -> F32:
-    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+def linear(x: F32, weight: Weight, bias: F32 | None = None, residual: F32 | None = None) -> F32:
+    """x [T, K], weight [N, K], bias [N], residual [T, N] -> [T, N]."""
     _check(x.shape[-1] == weight.shape[1], f"x {list(x.shape)} does not fit a weight {list(weight.shape)}")
     if isinstance(weight, PackedWeight):
         y = _packed_product(x, weight)
     else:
         y = x.astype(np.float64) @ to_dense(weight).astype(np.float64).T
-    return _narrow(y if bias is None else y + bias)
+    y = y if bias is None else y + bias
+    return _narrow(y if residual is None else y + residual)
 
 
 def linear_best(x: F32, weight: Weight, _rough: Weight, _best: int) -> F32:

@@ -44,11 +44,15 @@ def _fused(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return choose
 
 
-def linear(x: Tensor, weight: Tensor | PackedTensor, bias: Tensor | None = None) -> Tensor:
-    """x [T, K], weight [N, K], bias [N] -> [T, N]."""
+def linear(
+    x: Tensor, weight: Tensor | PackedTensor, bias: Tensor | None = None, residual: Tensor | None = None
+) -> Tensor:
+    """x [T, K], weight [N, K], bias [N], residual [T, N] -> [T, N]."""
     if isinstance(weight, PackedTensor):
-        return torch_packed.linear(x, weight, bias)
-    return F.linear(x, weight, bias)
+        y = torch_packed.linear(x, weight, bias)
+    else:
+        y = F.linear(x, weight, bias)
+    return y if residual is None else residual + y
 
 
 def linear_best(x: Tensor, weight: Tensor | PackedTensor, _rough: Any, _best: int) -> Tensor:

@@ -5,7 +5,7 @@ layer never asks which. Nothing here knows a model family or a file.
 """
 
 from galago.nn.cache import Cache, RowCache
-from galago.nn.layers import MLP, Embedding, GatedMLP, LayerNorm, Linear, RMSNorm, project
+from galago.nn.layers import MLP, Embedding, FeedForward, GatedMLP, LayerNorm, Linear, RMSNorm, project
 from galago.nn.module import Array, Layer, Module, Parameter, assign, initialise, parameters
 from galago.nn.rope import Angles, axial_angles, mrope_angles
 from galago.nn.screen import Screen
@@ -17,6 +17,7 @@ __all__ = [
     "Array",
     "Cache",
     "Embedding",
+    "FeedForward",
     "GatedMLP",
     "Layer",
     "LayerNorm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from galago import kernels
@@ -15,9 +16,9 @@ class Linear(Layer):
         self.weight: Array = Parameter((rows, columns))
         self.bias: Array = Parameter((rows,), start="zeros") if bias else None
 
-    def __call__(self, x: Array) -> Array:
-        """x [T, columns] -> [T, rows]."""
-        return kernels.linear(x, self.weight, self.bias)
+    def __call__(self, x: Array, residual: Array | None = None) -> Array:
+        """x [T, columns] -> [T, rows], to which a residual [T, rows] may be added."""
+        return kernels.linear(x, self.weight, self.bias, residual)
 
 
 def project(x: Array, *layers: Linear) -> Sequence[Array]:
@@ -50,7 +51,15 @@ class LayerNorm(Layer):
         return kernels.layer_norm(x, self.weight, self.bias, self.eps)
 
 
-class GatedMLP(Layer):
+class FeedForward(Module):
+    """What a block does to each row by itself."""
+
+    @abstractmethod
+    def __call__(self, x: Array, residual: Array | None = None) -> Array:
+        """x [T, columns] -> [T, rows], to which a residual [T, rows] may be added."""
+
+
+class GatedMLP(FeedForward):
     """SwiGLU: down(silu(gate(x)) * up(x)) (Shazeer 2020)."""
 
     def __init__(self, dim: int, hidden: int, *, bias: bool = False) -> None:
@@ -58,13 +67,13 @@ class GatedMLP(Layer):
         self.up = Linear(dim, hidden, bias=bias)
         self.down = Linear(hidden, dim, bias=bias)
 
-    def __call__(self, x: Array) -> Array:
-        """x [T, dim] -> [T, dim]."""
+    def __call__(self, x: Array, residual: Array | None = None) -> Array:
+        """x [T, dim] -> [T, dim], to which a residual [T, dim] may be added."""
         weights, biases = (self.gate.weight, self.up.weight), (self.gate.bias, self.up.bias)
-        return self.down(kernels.gated(x, weights, biases))
+        return self.down(kernels.gated(x, weights, biases), residual)
 
 
-class MLP(Layer):
+class MLP(FeedForward):
     """Two projections with biases and an activation between them."""
 
     def __init__(self, columns: int, hidden: int, rows: int, activation: Callable[[Array], Array]) -> None:
@@ -72,9 +81,9 @@ class MLP(Layer):
         self.up = Linear(columns, hidden, bias=True)
         self.down = Linear(hidden, rows, bias=True)
 
-    def __call__(self, x: Array) -> Array:
-        """x [T, columns] -> [T, rows]."""
-        return self.down(self.activation(self.up(x)))
+    def __call__(self, x: Array, residual: Array | None = None) -> Array:
+        """x [T, columns] -> [T, rows], to which a residual [T, rows] may be added."""
+        return self.down(self.activation(self.up(x)), residual)
 
 
 class Embedding(Module):

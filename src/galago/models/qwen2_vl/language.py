@@ -47,15 +47,14 @@ class Block(Module):
 
     def __call__(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
         """x [T, dim], cos and sin [T, d/2] -> [T, dim]; the cache keeps T keys and values."""
-        x = x + self.attend(self.attn_norm(x), cos, sin, cache)
-        return x + self.mlp(self.mlp_norm(x))
+        x = self.o(self.attend(self.attn_norm(x), cos, sin, cache), x)
+        return self.mlp(self.mlp_norm(x), x)
 
     def attend(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
-        """x [T, dim], already normed -> [T, dim]."""
+        """x [T, dim], already normed -> what its heads see, [T, H * d]."""
         q, k, v = (y.reshape(len(x), -1, self.head_dim) for y in project(x, self.q, self.k, self.v))
         q, k = kernels.rotate(q, cos, sin), kernels.rotate(k, cos, sin)  # q [T, H, d]; k, v [T, G, d]
-        y = cache.attend(self.layer, q, k, v)  # [T, H, d]
-        return self.o(y.reshape(len(x), -1))
+        return cache.attend(self.layer, q, k, v).reshape(len(x), -1)
 
     @property
     def weights(self) -> kernels.LayerWeights:

@@ -12,7 +12,7 @@ from galago import kernels
 from galago.models.family import Pieces
 from galago.models.qwen2_vl.config import VisionConfig
 from galago.models.qwen2_vl.pieces import map_rows, rows_of, run_block
-from galago.nn import MLP, Array, Layer, LayerNorm, Linear, Module, axial_angles
+from galago.nn import MLP, Array, FeedForward, Layer, LayerNorm, Linear, Module, axial_angles
 from galago.types import Grid
 
 EPS = 1e-6
@@ -27,18 +27,20 @@ class VisionAttention(Module):
         self.qkv = Linear(c.dim, 3 * c.dim, bias=True)
         self.o = Linear(c.dim, c.dim, bias=True)
 
-    def __call__(self, x: Array, cos: Array, sin: Array, bounds: NDArray[np.int32]) -> Array:
-        """x [P, dim], cos and sin [P, d/2], bounds [n + 1] -> [P, dim]."""
+    def __call__(
+        self, x: Array, cos: Array, sin: Array, bounds: NDArray[np.int32], residual: Array | None = None
+    ) -> Array:
+        """x [P, dim], cos and sin [P, d/2], bounds [n + 1] -> [P, dim], to which a residual may be added."""
         q, k, v = self.qkv(x).reshape(len(x), 3, -1, self.head_dim).swapaxes(0, 1)  # each [P, H, d]
         q, k = kernels.rotate(q, cos, sin), kernels.rotate(k, cos, sin)
         y = kernels.attention(q, k, v, causal=False, bounds=bounds)  # [P, H, d]
-        return self.o(y.reshape(len(x), -1))
+        return self.o(y.reshape(len(x), -1), residual)
 
 
 class VisionBlock(Module):
     """Pre-norm encoder layer; the norms and the MLP are the family's."""
 
-    def __init__(self, c: VisionConfig, norm: Callable[[], Layer], mlp: Callable[[], Layer]) -> None:
+    def __init__(self, c: VisionConfig, norm: Callable[[], Layer], mlp: Callable[[], FeedForward]) -> None:
         self.attn_norm = norm()
         self.attn = VisionAttention(c)
         self.mlp_norm = norm()
@@ -46,8 +48,8 @@ class VisionBlock(Module):
 
     def __call__(self, x: Array, cos: Array, sin: Array, bounds: NDArray[np.int32]) -> Array:
         """x [P, dim] -> [P, dim]."""
-        x = x + self.attn(self.attn_norm(x), cos, sin, bounds)
-        return x + self.mlp(self.mlp_norm(x))
+        x = self.attn(self.attn_norm(x), cos, sin, bounds, x)
+        return self.mlp(self.mlp_norm(x), x)
 
 
 class PatchMerger(Module):
@@ -101,9 +103,10 @@ def next_rows(
     pieces: Pieces | None,
 ) -> Array:
     """x [P, dim] after a block: a new array, or x itself where it is worked on in pieces."""
-    if pieces is None:
-        return block(x, *tables, bounds)
-    run_block(block, x, tables, bounds, pieces.rows)
+    if pieces is None or len(x) <= pieces.rows:
+        x = block(x, *tables, bounds)
+    else:
+        run_block(block, x, tables, bounds, pieces.rows)
     finish(block, pieces)
     return x
 
