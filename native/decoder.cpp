@@ -220,7 +220,8 @@ private:
         turn(k_ + new_one, kept.keys[own - 1] + at, 1);
         std::copy_n(v_ + new_one, s.size, kept.values[own - 1] + at);
         const auto past = [&](Rows<const float> before, Rows<float> rows) {
-            return Past{{before.data + at, before.stride}, {rows.data + at, rows.stride}, shared};
+            if (shared > 0) before.data += at;  // else there may be none
+            return Past{before, {rows.data + at, rows.stride}, shared};
         };
         const RowAttention attention{
             {turned_ + first, s.size},

@@ -261,7 +261,8 @@ void attention(const Machines& m) {
     }
 }
 
-// Two layers of a decoder for one token, of a kind that is computed on one thread and of one that is shared.
+// Two layers of a decoder for a token of each of some sequences, of which the second shares its first keys; of a kind
+// that is computed on one thread and of one that is shared.
 void decoder_rows(const Machines& m) {
     for (const int64_t dim : {48, 608}) {
         const int64_t heads = 4, kv_heads = 2, size = 12, wide = 2 * dim + 5, tokens = 7;
@@ -292,20 +293,30 @@ void decoder_rows(const Machines& m) {
             layer.down = product(dim, wide, false);
         }
         const int64_t row = kv_heads * size;
-        auto x = random_floats(dim), turn = random_floats(size / 2), past = random_floats(tokens * row);
-        both(m, "decoder", dim + 4 * row, 0.02, [&](const ops::Place& place, float* y) {
-            std::vector<Block<float>> kept(4, past);
-            for (size_t i = 0; i < 2; ++i) {
-                layers[i].keys = {kept[2 * i].data(), row};
-                layers[i].values = {kept[2 * i + 1].data(), row};
-            }
-            const decoder::Token token{
-                x.data(), turn.data(), turn.data(), y, heads, kv_heads, size, tokens, 1e-6F
-            };
-            decoder::run(place, layers.data(), 2, token);
-            y += dim;
-            for (auto& one : kept) y = std::copy_n(one.data() + (tokens - 1) * row, row, y);
-        });
+        for (const int64_t count : {1, 3, 20}) {
+            std::vector<decoder::Length> lengths;
+            for (int64_t t = 0; t < count; ++t) lengths.push_back({t == 1 ? 70 : 0, 7 + t});
+            auto x = random_floats(count * dim), turn = random_floats(count * size / 2);
+            auto shared = random_floats(70 * row), past = random_floats((7 + count) * row);
+            both(m, "decoder", count * (dim + 4 * row), 0.02, [&](const ops::Place& place, float* y) {
+                std::vector<Block<float>> arrays(static_cast<size_t>(4 * count), past);
+                std::vector<decoder::Kept> kept;
+                for (size_t i = 0; i < arrays.size(); i += 2) {
+                    const bool shares = lengths[i / 2 % static_cast<size_t>(count)].shared > 0;
+                    const Rows<const float> before{shares ? shared.data() : nullptr, row};
+                    kept.push_back({before, before, {arrays[i].data(), row}, {arrays[i + 1].data(), row}});
+                }
+                const decoder::Step step{x.data(),    turn.data(), turn.data(), y,        lengths.data(),
+                                         kept.data(), count,       heads,       kv_heads, size,
+                                         1e-6F};
+                decoder::run(place, layers.data(), 2, step);
+                y += count * dim;
+                for (size_t i = 0; i < arrays.size(); ++i) {
+                    const int64_t own = lengths[i / 2 % static_cast<size_t>(count)].own;
+                    y = std::copy_n(arrays[i].data() + (own - 1) * row, row, y);
+                }
+            });
+        }
     }
 }
 
