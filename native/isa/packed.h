@@ -94,9 +94,11 @@ void add_expanded(
     PanelSums (*sums)[panels]
 );
 
-// What a part of a product works on: bytes of value + 128 of some panels, and the sums of all tokens so far.
+// What a part of a product works on: bytes of value + 128 of some panels, which lie `apart`, and the sums of all
+// tokens so far.
 struct PackedWork {
     const PackedProduct& p;
+    int64_t apart;
     const uint8_t* codes[packed_panels];
     uint8_t* expanded;
     float* sums;  // [tokens][panels][16]
@@ -140,7 +142,7 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
             for (int i = 0; i < panels; ++i) begin(dots[t][i], rounded.balances[of_tokens + t]);
         if constexpr (kind == Codes::nibbles) {
             const int64_t at = (panel * all_groups + g) * group_steps * panel_rows;
-            const int64_t apart = all_groups * group_steps * panel_rows;
+            const int64_t apart = work.apart * all_groups * group_steps * panel_rows;
             add_expanded<panels, tokens>(codes, w.steps + at, apart, x, group_steps, dots);
         } else if constexpr (kind == Codes::bytes) {
             add_dots<panels, tokens, true>(codes, x, w.group / 4, dots);
@@ -150,7 +152,7 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
         PanelFloats scale[panels];
         for (int i = 0; i < panels; ++i) {
             codes[i] += group_bytes;
-            scale[i] = load_f16(w.scales + ((panel + i) * all_groups + g) * panel_rows);
+            scale[i] = load_f16(w.scales + ((panel + i * work.apart) * all_groups + g) * panel_rows);
         }
         for (int t = 0; t < tokens; ++t) {
             const Vec step = splat(rounded.scales[of_tokens + t]);
@@ -165,7 +167,7 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
         }
         if (w.offsets == nullptr) continue;
         for (int i = 0; i < panels; ++i) {
-            const PanelFloats offset = load_f16(w.offsets + ((panel + i) * all_groups + g) * panel_rows);
+            const PanelFloats offset = load_f16(w.offsets + ((panel + i * work.apart) * all_groups + g) * panel_rows);
             for (int t = 0; t < tokens; ++t) {
                 const auto total = static_cast<float>(rounded.balances[of_tokens + t]) * (-1.0F / 128);
                 const Vec all = splat(rounded.scales[of_tokens + t] * total);
@@ -198,15 +200,11 @@ inline void panels_times(const PackedWork& work, int64_t panel, Span tokens, Spa
     panels_times<Codes::cached, panels, packed_tokens>(work, panel, tokens.begin, count, groups);
 }
 
-// Fetches the lines that token t's elements from n on will be written to, and what is added to them. Stores end
-// in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
+// Fetches the line that token t's elements of a panel will be written to, from n on, and what is added to them. Stores
+// end in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
 inline void expect(const PackedProduct& p, int64_t t, int64_t n) {
-    constexpr int64_t last = packed_panels * panel_rows - 1;
     __builtin_prefetch(p.y[t] + n, 1);
-    __builtin_prefetch(p.y[t] + n + last, 1);
-    if (p.residual.data == nullptr) return;
-    __builtin_prefetch(p.residual[t] + n);
-    __builtin_prefetch(p.residual[t] + n + last);
+    if (p.residual.data != nullptr) __builtin_prefetch(p.residual[t] + n);
 }
 
 // Fetches, while one of the tiles is computed, its share of the codes that come after a block.
@@ -229,11 +227,12 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
         const int64_t bytes = cols * panel_rows * w.bits / 8;
         const uint8_t* codes[panels];
         for (int i = 0; i < panels; ++i) {
-            codes[i] = w.codes + (panel + i) * w.panel_bytes() + first * panel_rows * w.bits / 8;
+            const int64_t one = panel + i * work.apart;
+            codes[i] = w.codes + one * w.panel_bytes() + first * panel_rows * w.bits / 8;
             work.codes[i] = codes[i];
             if (w.bits == 8 || reads_on(p)) continue;
             uint8_t* to = work.expanded + i * columns_at_once(p) * panel_rows;
-            const int64_t steps = (panel + i) * (w.padded_cols() / step_cols) + first / step_cols;
+            const int64_t steps = one * (w.padded_cols() / step_cols) + first / step_cols;
             expand(codes[i], w.steps + steps * panel_rows, cols / step_cols, to);
             work.codes[i] = to;
         }
@@ -242,11 +241,12 @@ inline void multiply_panels(PackedWork& work, int64_t panel) {
             const Span tokens{start, left < p.x.layout.tile ? p.x.tokens : start + p.x.layout.tile};
             for (int i = 0; i < panels && !reads_on(p); ++i) fetch_ahead(codes[i], bytes, tile, tiles);
             if (part.end == groups)
-                for (int64_t t = start; t < tokens.end; ++t) expect(p, t, panel * panel_rows);
+                for (int64_t t = start; t < tokens.end; ++t)
+                    for (int i = 0; i < panels; ++i) expect(p, t, (panel + i * work.apart) * panel_rows);
             panels_times<panels>(work, panel, tokens, part);
             if (part.end < groups) continue;
             for (int i = 0; i < panels; ++i)
-                finish(p, panel + i, tokens, work.sums + i * panel_rows, panels * panel_rows);
+                finish(p, panel + i * work.apart, tokens, work.sums + i * panel_rows, panels * panel_rows);
         }
     }
 }
@@ -255,11 +255,16 @@ template <int streams>
 inline void linear_packed(const PackedProduct& p, Span panels, void* scratch) {
     if (takes_row(p)) return multiply_row<streams>(p, panels, static_cast<int32_t*>(scratch));
     auto* memory = static_cast<uint8_t*>(scratch);
-    PackedWork work{p, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p))};
+    PackedWork work{p, 1, {}, memory, reinterpret_cast<float*>(memory + code_scratch(p))};
     int64_t panel = panels.begin;
-    if (p.x.tokens > packed_few || few_in_registers)
+    if (reads_on(p)) {  // from as many places, each in its order: what is fetched ahead is what comes next
+        work.apart = (panels.end - panels.begin) / packed_panels;
+        for (; panel < panels.begin + work.apart; ++panel) multiply_panels<packed_panels>(work, panel);
+        panel += (packed_panels - 1) * work.apart;
+    } else if (p.x.tokens > packed_few || few_in_registers) {
         for (; panel + packed_panels <= panels.end; panel += packed_panels)
             multiply_panels<packed_panels>(work, panel);
+    }
     for (; panel < panels.end; ++panel) multiply_panels<1>(work, panel);
 }
 

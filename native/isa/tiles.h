@@ -370,7 +370,8 @@ inline void panels_times_tiles(TileWork& work, Span all) {
                 for (int i = 0; i < panels; ++i) fetch_ahead(stored[i], bytes, at, steps);
                 const int64_t start = at * step, end = start + step < p.x.tokens ? start + step : p.x.tokens;
                 if (part.end == work.groups)
-                    for (int64_t t = start; t < end; ++t) expect(p, t, panel * panel_rows);
+                    for (int64_t t = start; t < end; ++t)
+                        for (int i = 0; i < panels; ++i) expect(p, t, (panel + i) * panel_rows);
                 tiles_times<panels>(work, panel, start, part);
             }
         }
