@@ -64,7 +64,7 @@ def probe(engine: Engine, picture: Any, question: str, told: Sequence[int]) -> P
         hidden = []
         for start in range(0, len(prompt), CHUNK):
             rows = prompt.rows(start, start + CHUNK)
-            hidden.append(network.decode(embed(network, rows, prompt), rows.positions, cache))
+            hidden.append(network.decode(embed(network, [rows], [prompt]), rows.positions, cache))
         last = np.ascontiguousarray(np.concatenate(hidden)[len(asked) - 1 :])
         logits = network.logits(last).astype(np.float64)
     if not np.isfinite(logits).all():

@@ -41,9 +41,9 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
             stepped = step(network, paged, _joined([part.ids for part in rows]), positions)
             fed = [one.pending == 0 for one, _ in shares]
             return [row[None] if done else None for done, row in zip(fed, stepped, strict=True)]
-        x = [embed(network, part, one.prompt) for (one, _), part in zip(shares, rows, strict=True)]
+        x = embed(network, rows, [generation.prompt for generation, _ in shares])
         cache = BatchCache([(generation.cache, count) for generation, count in shares])
-        hidden = network.decode(x[0] if len(x) == 1 else kernels.concatenate(x), positions, cache)
+        hidden = network.decode(x, positions, cache)
         wanted = hidden if len(told) == len(hidden) else kernels.take(hidden, np.array(told, np.int64))
         looks_at = [
             one.looks_at for (one, _), part in zip(shares, parts, strict=True) if part.start < part.stop
@@ -86,15 +86,18 @@ def prompt_logits(
     found = []
     for start in range(0, len(prompt), chunk):
         rows = prompt.rows(start, start + chunk)
-        hidden = network.decode(embed(network, rows, prompt), rows.positions, cache)
+        hidden = network.decode(embed(network, [rows], [prompt]), rows.positions, cache)
         found.append(kernels.to_numpy(network.logits(hidden)))
     return np.concatenate(found)
 
 
-def embed(network: VisionLanguageModel, rows: Rows, prompt: Prompt) -> kernels.Array:
-    """Rows of n tokens -> their embeddings, or the features of the prompt's pictures: [n, dim]."""
-    x = network.embed(rows.ids)
-    is_feature = rows.feature_rows >= 0
-    if is_feature.any():
-        x[is_feature] = kernels.like(x, prompt.features[rows.feature_rows[is_feature]])
+def embed(network: VisionLanguageModel, rows: Sequence[Rows], prompts: Sequence[Prompt]) -> kernels.Array:
+    """Rows of some prompts -> their tokens' embeddings, or the features of their pictures: [n, dim]."""
+    x = network.embed(_joined([part.ids for part in rows]))
+    start = 0
+    for part, prompt in zip(rows, prompts, strict=True):
+        places = np.flatnonzero(part.feature_rows >= 0)
+        if len(places):
+            x[start + places] = kernels.like(x, prompt.features[part.feature_rows[places]])
+        start += len(part.ids)
     return x

@@ -68,11 +68,6 @@ class Trunk:
         return [*self.keys, *self.values]
 
     @property
-    def arrays(self) -> list[F32]:
-        """The arrays of `parts`."""
-        return [part.array for part in self.parts if part.array is not None]
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the tokens kept and of the rest behind them."""
         rows = self.tokens + self.guests[-1][1]
@@ -152,13 +147,14 @@ class KVCache:
         known = self._keys[0] if self.trunk is None else self.trunk.keys[0]
         if count != 1 or known.array is None:
             return None
-        start, shape, layers = len(self) - self._shared, known.array.shape[1:], len(self._lengths)
-        own = [part.room(start, 1, self._reserve - self._shared, shape) for part in self._parts]
-        before = [] if self.trunk is None else self.trunk.arrays
-        shared = before[:layers], before[layers:], self._shared
+        start, shape = len(self) - self._shared, known.array.shape[1:]
+        for part in self._parts:
+            part.room(start, 1, self._reserve - self._shared, shape)
+        shared: tuple[list[kernels.Array], list[kernels.Array], int] = [], [], 0
         if self.trunk is not None:
             self.trunk.expect(self._name, start)
-        return [kernels.Room(own[:layers], own[layers:], start + 1, *shared)]
+            shared = _arrays(self.trunk.keys), _arrays(self.trunk.values), self.trunk.tokens
+        return [kernels.Room(_arrays(self._keys), _arrays(self._values), start + 1, *shared)]
 
     def close_rows(self) -> None:
         """Keep the row that was opened."""
@@ -218,6 +214,10 @@ class KVCache:
             tokens -= self.trunk.tokens
         assert own is not None
         return own[:tokens]
+
+
+def _arrays(parts: Sequence[Rows]) -> list[kernels.Array]:
+    return [part.array for part in parts]
 
 
 SequenceCache: TypeAlias = "KVCache | PagedCache"
