@@ -167,7 +167,8 @@ inline void panels_times_tile(const PackedWork& work, int64_t panel, int64_t sta
         }
         if (w.offsets == nullptr) continue;
         for (int i = 0; i < panels; ++i) {
-            const PanelFloats offset = load_f16(w.offsets + ((panel + i * work.apart) * all_groups + g) * panel_rows);
+            const int64_t at = ((panel + i * work.apart) * all_groups + g) * panel_rows;
+            const PanelFloats offset = load_f16(w.offsets + at);
             for (int t = 0; t < tokens; ++t) {
                 const auto total = static_cast<float>(rounded.balances[of_tokens + t]) * (-1.0F / 128);
                 const Vec all = splat(rounded.scales[of_tokens + t] * total);
@@ -200,8 +201,9 @@ inline void panels_times(const PackedWork& work, int64_t panel, Span tokens, Spa
     panels_times<Codes::cached, panels, packed_tokens>(work, panel, tokens.begin, count, groups);
 }
 
-// Fetches the line that token t's elements of a panel will be written to, from n on, and what is added to them. Stores
-// end in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG 2026-11-25).
+// Fetches the line that token t's elements of a panel will be written to, from n on, and what is added to them.
+// Stores end in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG
+// 2026-11-25).
 inline void expect(const PackedProduct& p, int64_t t, int64_t n) {
     __builtin_prefetch(p.y[t] + n, 1);
     if (p.residual.data != nullptr) __builtin_prefetch(p.residual[t] + n);
