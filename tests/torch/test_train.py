@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from tokenizers import Tokenizer
 
 from galago import nn
 from galago.drawing import Question
+from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
 from galago.formats import safetensors
 from galago.models import family
 from galago.train import checkpoint, nano
 from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
-from galago.train.export import write_model
+from galago.train.export import write_mean, write_model
 from galago.train.learner import Learner
 from galago.train.pool import Source, draw_shard, load_shard, save_shard
 from galago.train.settings import Settings
@@ -169,6 +171,20 @@ def test_a_checkpoint_becomes_a_model_folder_with_every_tensor(settings, tmp_pat
         bits = torch.from_numpy(stored.array.copy()).view(torch.bfloat16)
         torch.testing.assert_close(bits.flatten(), run.learner.masters[tensor.ours].bfloat16().flatten())
     assert not written
+
+
+def test_the_mean_of_two_models_has_the_mean_of_each_weight(tmp_path):
+    folders = [str(tmp_path / name) for name in ("one", "other", "mean")]
+    learners = [Learner(CONFIG, seed=seed, dtype="float32") for seed in (1, 2)]
+    for folder, learner in zip(folders, learners, strict=False):
+        state = checkpoint.Checkpoint(learner.masters, learner.masters, {}, {})
+        checkpoint.save(tmp_path / "state.pt", state)
+        write_model(tmp_path / "state.pt", Path(folder))
+    write_mean(folders[:2], Path(folders[2]))
+    found = [open_checkpoint(folder) for folder in folders]
+    for tensor in found[0].tensors:
+        one, other, mean = (np.asarray(each.weight(tensor, "f32")) for each in found)
+        np.testing.assert_allclose(mean, (one + other) / 2, rtol=2**-8, atol=1e-6)
 
 
 def test_the_whole_pipeline_leaves_a_model_a_log_and_checkpoints(settings):

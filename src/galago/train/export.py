@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
 from galago.formats import safetensors
 from galago.models import family
@@ -33,7 +35,28 @@ def write_model(source: Path, folder: Path, *, average: bool = False) -> None:
     behind them after settling. Raises TrainingError when the checkpoint is not of this model.
     """
     found = checkpoint.load(source)
-    weights = found.average if average else found.masters
+    steps = {"steps": str(found.progress.step), "pictures": str(found.progress.pictures)}
+    _write(found.average if average else found.masters, folder, str(source), steps)
+
+
+def write_mean(sources: Sequence[str], folder: Path) -> None:
+    """Write the mean of the weights of several models, names or folders, that one training went through.
+
+    Better than each of them (Wortsman et al. 2022). Raises TrainingError when one is not of this model.
+    """
+    sums: dict[str, torch.Tensor] = {}
+    for source in sources:
+        found = open_checkpoint(source)
+        for tensor in found.tensors:
+            weight = torch.from_numpy(np.array(found.weight(tensor, "f32"), np.float32)) / len(sources)
+            known = sums.get(tensor.ours)
+            if known is not None and known.shape != weight.shape:
+                raise TrainingError(f"{source} is another model than {sources[0]}: {tensor.ours} differs")
+            sums[tensor.ours] = weight if known is None else known + weight
+    _write(sums, folder, " and ".join(sources), {"mean_of": str(len(sources))})
+
+
+def _write(weights: Mapping[str, torch.Tensor], folder: Path, source: str, facts: Mapping[str, str]) -> None:
     config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
     chosen = family(config["model_type"])
     tensors = chosen.tensors(chosen.parse_config(config))
@@ -45,7 +68,7 @@ def write_model(source: Path, folder: Path, *, average: bool = False) -> None:
     for name in FILES:
         if (folder / name).resolve() != (NANO / name).resolve():
             shutil.copyfile(NANO / name, folder / name)
-    metadata = {"format": "pt", "steps": str(found.progress.step), "pictures": str(found.progress.pictures)}
+    metadata = {"format": "pt", **facts}
     safetensors.write(folder / "model.safetensors", bits, metadata, dtypes=dict.fromkeys(bits, "BF16"))
 
 
