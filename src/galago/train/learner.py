@@ -266,10 +266,11 @@ class Learner:
         found = self.heads.groups(features.index_select(0, torch.as_tensor(cells, device=self.device)))
         logits = found.float().view(len(cells), COUNTS + 1, MOST_SHAPES)
         target = torch.as_tensor(numbers, device=self.device)
+        each = F.cross_entropy(logits.transpose(1, 2), target, reduction="none")  # [cells, COUNTS + 1]
+        right = logits.argmax(-1) == target
         for name, part in (("count", slice(0, COUNTS)), ("group", slice(COUNTS, None))):
-            told, true = logits[:, part].flatten(0, 1), target[:, part].flatten()
-            _count(tasks, f"cell.{name}", F.cross_entropy(told, true), told.argmax(-1) == true)
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten())
+            _count(tasks, f"cell.{name}", each[:, part].mean(), right[:, part])
+        return each.mean()
 
     def _characters(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
         """All filled slots and the first empty one of each cell: what follows it is empty by definition."""
