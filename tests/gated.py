@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -66,3 +67,16 @@ def gated(model: Model, *, steps: bool = False, looks: bool = False, **options: 
     """A model like this one with closed gates before its `steps` or its `looks`, and its network."""
     network = Gated(model.engine.model.network, Gate(is_open=not steps), Gate(is_open=not looks))
     return Model(Engine(replace(model.engine.model, network=network), **options)), network
+
+
+def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
+    """What `work` returns, computed in another thread: call the result to have it."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(work()))
+    thread.start()
+
+    def join() -> Any:
+        thread.join()
+        return found[0]
+
+    return join

@@ -18,7 +18,7 @@ from galago.engine.engine import Engine
 from galago.engine.grammar import Constraint
 from galago.engine.kv import held_bytes
 from galago.kernels.context import current, using
-from gated import PATIENCE_S, gated
+from gated import PATIENCE_S, gated, in_thread
 
 SMALL, WIDE = picture(90, 130, 6), picture(59, 413, 3)
 HELLO = [{"role": "user", "content": "hello"}]
@@ -41,19 +41,6 @@ def exactly(count):
 
 def fresh(loaded, **options):
     return Model(Engine(loaded.engine.model, **options))
-
-
-def in_thread(work):
-    """What `work` returns, computed in another thread: call the result to have it."""
-    found = []
-    thread = threading.Thread(target=lambda: found.append(work()))
-    thread.start()
-
-    def join():
-        thread.join()
-        return found[0]
-
-    return join
 
 
 def test_a_request_joins_while_another_is_written(loaded):

@@ -3,7 +3,8 @@
 Answers join while others are written. Places are given in the order of arrival; who waits for a picture, or
 for a prompt being fed that begins like its own, lets others by. A prompt that begins like one that is kept,
 or like one being fed right now, takes over those keys and values. One that others wait for is fed to where
-theirs part from it, then all go on together. Knows nothing of threads.
+theirs part from it, then all go on together. Of answers that are given back together all pictures are encoded
+first, then all prompts fed, so that the answers are written together. Knows nothing of threads.
 """
 
 from __future__ import annotations
@@ -114,9 +115,11 @@ class Batch:
             self._cancel(job)
         partings: dict[Job, int] = {}
         self._waiting = [job for job in self._waiting if not self._admit(job, partings)]
-        pending = [_pending(job, partings.get(job)) for job in self._active]
+        held = self._held()
+        free = [job for job in self._active if job not in held]
+        pending = [_pending(job, partings.get(job)) for job in free]
         rows = share(pending, self._chunk, self._beside)
-        shares = [(job, count) for job, count in zip(self._active, rows, strict=True) if count]
+        shares = [(job, count) for job, count in zip(free, rows, strict=True) if count]
         return Step(self._model, shares, []) if shares else None
 
     def finish(self, step: Step) -> None:
@@ -153,6 +156,23 @@ class Batch:
             self._retire(job)
         elif job.streamed:
             job.news.put(None)
+
+    def _held(self) -> Sequence[Job]:
+        """Those that wait for others of their crowd: to write till all are fed, to be fed till all are seen.
+
+        None while anybody else's answer is written.
+        """
+        waiting = self._waiting if len(self._active) < self._together else []
+        unseen = [job for job in waiting if not job.seen]
+        feeding = [job for job in self._active if not _is_writing(job)]
+        held = []
+        for job in self._active:
+            coming = [*feeding, *waiting] if _is_writing(job) else unseen
+            if not job.streamed and any(other in job.crowd for other in coming):
+                held.append(job)
+            elif _is_writing(job):
+                return ()
+        return held
 
     def _admit(self, job: Job, partings: dict[Job, int]) -> bool:
         """Start a job, or end it: False while there is no room or another computes what it needs.
@@ -241,3 +261,7 @@ def _pending(job: Job, parting: int | None) -> Pending:
     if parting is not None:
         wanted = min(wanted, parting - len(job.generation.cache))
     return Pending(wanted, job.generation.is_writing)
+
+
+def _is_writing(job: Job) -> bool:
+    return job.generation is not None and job.generation.is_writing

@@ -122,6 +122,7 @@ class Engine:
                 if len(jobs) >= self._ahead:
                     self._scheduler.wait(jobs[len(jobs) - self._ahead])
                 jobs.append(self._prepare(request))
+                jobs[-1].crowd = jobs
                 self._scheduler.submit(jobs[-1], self._pictures)
             return [self._record(self._scheduler.wait(job)) for job in jobs]
         except BaseException:

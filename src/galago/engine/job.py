@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -26,6 +27,8 @@ class Job:
     news: SimpleQueue[None] = field(default_factory=SimpleQueue)
     streamed: bool = False
     """Whether somebody reads the answer piece by piece."""
+    crowd: Sequence[Job] = ()
+    """The jobs of one call, this one among them, whose answers are given back together; more may come."""
     sights: tuple[Sight, ...] = ()
     constraint: Constraint | None = None
     generation: Generation | None = None

@@ -36,7 +36,7 @@ PREFIX_TOKENS = 3072
 """Tokens of earlier prompts that are kept at most: eight pictures of 504x504 with their questions."""
 KEPT_PICTURES = 16
 """Pictures of the first of `SIZES` whose features are kept at most."""
-ROWS = 1024
+ROWS = 2048
 """Patches encoded at a time where memory is not short."""
 
 
