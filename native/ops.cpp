@@ -57,9 +57,11 @@ Status dense(
     return outcome.status();
 }
 
-// Tokens that are rounded and multiplied together: their int8 values should stay in the second-level cache.
-int64_t packed_chunk(int64_t tokens, int64_t cols, int64_t tile, int64_t cache) {
-    const int64_t fit = std::max(cache / std::max<int64_t>(cols, 1) / tile, int64_t{4}) * tile;
+// Tokens that are rounded and multiplied together: their int8 values and their sums should stay in the caches.
+int64_t packed_chunk(int64_t tokens, int64_t cols, const Kernels& k) {
+    const int64_t tile = k.packed_tile, most = std::max(k.packed_most / tile, int64_t{1});
+    const int64_t tiles = std::max(k.packed_cache / std::max<int64_t>(cols, 1) / tile, int64_t{4});
+    const int64_t fit = std::min(tiles, most) * tile;
     if (tokens <= fit) return tokens;
     return ceil_div(ceil_div(tokens, ceil_div(tokens, fit)), tile) * tile;
 }
@@ -72,7 +74,7 @@ Status in_chunks(
 ) {
     const Kernels& k = place.kernels;
     const int64_t cols = w.padded_cols(), groups = w.groups();
-    const int64_t chunk = packed_chunk(tokens, cols, k.packed_tile, k.packed_cache);
+    const int64_t chunk = packed_chunk(tokens, cols, k);
     const int64_t padded = ceil_div(chunk, k.packed_tile) * k.packed_tile;
     const int64_t code_bytes = ceil_div(padded * cols, alignment) * static_cast<int64_t>(alignment);
     const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));

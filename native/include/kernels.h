@@ -177,7 +177,7 @@ struct Kernels {
     // How so many tokens lie for products with weights in such groups, in tiles of at most `packed_tile`;
     // `quantise` is given whole tiles, scratch holds padded_cols bytes.
     int64_t packed_tile;
-    int64_t packed_cache;  // bytes of int8 values that are multiplied together
+    int64_t packed_cache, packed_most;  // the most int8 bytes, and tokens, that are multiplied together
     Layout (*packed_layout)(int64_t tokens, int64_t group);
     void (*quantise)(const Quantise&, Span tokens, int8_t* scratch);
     // Scratch, aligned, holds `packed_scratch` bytes.

@@ -11,6 +11,7 @@ void galago::amx::fill(Kernels& k) {
     k.name = "amx";
     k.packed_tile = tile_tokens;
     k.packed_cache = 3 << 19;  // LOG 2026-11-28
+    k.packed_most = 1 << 20;
     k.packed_layout = tile_layout;
     k.quantise = quantise_tiles;
     k.packed_scratch = tile_scratch;

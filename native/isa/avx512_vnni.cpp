@@ -10,5 +10,7 @@
 void galago::avx512_vnni::fill(Kernels& k) {
     k.name = "avx512_vnni";
     fill_vectorised(k);
+    k.packed_cache = 4 << 20;  // LOG 2026-11-28, as the next
+    k.packed_most = 648;
     k.peak_int8 = {peak_int8, peak_int8_madds};
 }

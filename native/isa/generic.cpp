@@ -324,6 +324,7 @@ void fill(Kernels& k) {
     k.linear_bf16 = linear<uint16_t>;
     k.packed_tile = tile;
     k.packed_cache = 1 << 20;
+    k.packed_most = 1 << 20;
     k.packed_layout = packed_layout;
     k.quantise = quantise;
     k.packed_scratch = packed_scratch;
