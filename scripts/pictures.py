@@ -17,10 +17,10 @@ from galago.drawing import RECIPES, Split, draw
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIFFICULTY = 0.4
 PICTURES = {  # name: recipe, seed, size in cells
-    "display": ("lcd", 0, (4, 6)),
-    "scene": ("scene", 5, (6, 8)),
-    "text": ("lines", 0, (5, 8)),
-    "receipt": ("receipt", 0, (8, 8)),
+    "display": ("lcd", 0, (6, 8)),
+    "scene": ("scene", 5, (8, 11)),
+    "text": ("lines", 0, (7, 11)),
+    "receipt": ("receipt", 0, (11, 11)),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from galago import drawing
-from galago.drawing import scene_questions
+from galago.drawing import CELL, scene_questions
 from galago.drawing.phrasing import PHRASINGS
 from galago.drawing.phrasing_scenes import SCENES
 from galago.drawing.shapes import COLOURS, KINDS, Shape, plural
@@ -123,6 +123,15 @@ def test_a_caption_names_all_and_only_what_is_there():
     assert answers(KNOWN, "caption", "") == {"Two red circles and a blue star."}
 
 
+def test_a_caption_names_groups_by_colour_then_by_kind_wherever_they_are():
+    seen = [("blue", "star"), ("blue", "star"), ("blue", "circle"), ("red", "ring")]
+    shapes = [
+        Shape(kind, colour, 20, 20 + 40 * n, 10, (10, 10 + 40 * n, 30, 30 + 40 * n))
+        for n, (colour, kind) in enumerate(seen)
+    ]
+    assert scene_questions.caption_order(shapes) == ["red ring", "blue circle", "blue star"]
+
+
 def test_groups_follow_each_other_as_in_the_caption():
     assert answers(KNOWN, "group", "(?i)two red circles") == {"a blue star"}
     assert answers(KNOWN, "group", "(?i)a blue star") == {"nothing"}
@@ -156,7 +165,7 @@ def test_cells_hold_the_kind_colour_and_box_of_the_shape_in_them():
         for box in (box for q in drawn.questions if q.task == "box" for box in json.loads(q.answer)):
             x0, y0, x1, y1 = box["bbox_2d"]
             colour, kind = box["label"].split()
-            cells = np.s_[y0 // 28 : -(-y1 // 28), x0 // 28 : -(-x1 // 28)]
+            cells = np.s_[y0 // CELL : -(-y1 // CELL), x0 // CELL : -(-x1 // CELL)]
             want = 1 + KINDS.index(kind), 1 + list(COLOURS).index(colour), (x0 + 1, y0 + 1, x1 + 1, y1 + 1)
             here = zip(
                 drawn.cells.kind[cells].flat,

@@ -42,7 +42,7 @@ def shard():
 @pytest.fixture
 def settings(tmp_path):
     return Settings(
-        out=tmp_path, background=False, dtype="float32", patches=256, warmup=2, fonts="minimal", largest=16,
+        out=tmp_path, background=False, dtype="float32", patches=256, warmup=2, fonts="minimal", largest=24,
         validation=0, tokens_per_cell=4.0,
     )  # fmt: skip
 

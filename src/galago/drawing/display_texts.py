@@ -261,7 +261,7 @@ def number(rng: np.random.Generator, whole: int, decimals: int) -> str:
 
 def message(rng: np.random.Generator, setting: Setting, most: int) -> Message:
     """One or two lines of at most `most` characters."""
-    count = 1 if setting.height < 84 or chance(rng, setting.between(0.7, 0.35)) else 2
+    count = 1 if setting.height < 80 or chance(rng, setting.between(0.7, 0.35)) else 2
     lines: list[str] = []
     values: list[tuple[str, str]] = []
     used: set[str] = set()

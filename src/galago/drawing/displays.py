@@ -114,7 +114,7 @@ def _dot_matrix(sheet: Sheet, device: Look, ask: Asker, colour: Question) -> Dra
     margin = float(rng.uniform(4, 8))
     window = (margin, margin, setting.width - margin, setting.height - margin)
     draw_window(sheet, window, device)
-    icons = sample(rng, ICONS, int(rng.integers(0, 4))) if setting.height >= 84 else []
+    icons = sample(rng, ICONS, int(rng.integers(0, 4))) if setting.height >= 80 else []
     for index, icon in enumerate(icons):
         corner = window[0] + 8 + index * _ICON_PITCH, window[1] + 6
         draw_icon(sheet.pen, icon, corner, device.ink)
@@ -124,7 +124,7 @@ def _dot_matrix(sheet: Sheet, device: Look, ask: Asker, colour: Question) -> Dra
     top = window[1] + 5 + (_ICON_SIZE + 3 if icons else 0)
     _draw_lines(sheet, (window[0] + 6, top, window[2] - 6, window[3] - 5), device, message)
     questions = _about_lines(ask, message)
-    if setting.height >= 84:
+    if setting.height >= 80:
         questions += _about_icons(ask, icons)
     questions.append(colour)
     return sheet.finish([*questions[:2], *sample(rng, questions[2:], 2)])
@@ -221,7 +221,7 @@ def draw_icon(pen: ImageDraw.ImageDraw, icon: str, corner: tuple[float, float], 
 
 
 RECIPES = (
-    Recipe("seven_segment", 20, ((2, 6), (3, 6), (3, 8), (4, 6), (6, 6)), paint_seven_segment),
-    Recipe("lcd", 21, ((2, 6), (2, 8), (3, 6), (3, 8), (4, 6), (6, 6)), paint_lcd),
+    Recipe("seven_segment", 20, ((3, 8), (4, 8), (4, 11), (6, 8), (8, 9)), paint_seven_segment),
+    Recipe("lcd", 21, ((3, 8), (3, 11), (4, 8), (4, 11), (6, 8), (8, 9)), paint_lcd),
 )
 """What this module draws; the numbers are part of every seed."""

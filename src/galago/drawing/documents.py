@@ -21,7 +21,7 @@ from galago.drawing.paper import Row, capacity, choose_print, lay_paper, lines_o
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Sheet, chance, mixed, near, pick, sample
 
-_SIZES = ((6, 7), (7, 7), (8, 7), (8, 8), (9, 8), (10, 8))
+_SIZES = ((8, 10), (10, 10), (11, 10), (11, 11), (13, 11), (14, 11))
 _LARGEST_CAPITALS = 19.0
 _SMALL_CAPITALS = 13.0
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")

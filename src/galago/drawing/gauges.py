@@ -379,5 +379,5 @@ def _nearest(rng: np.random.Generator, limits: Sequence[float], value: float) ->
     return pick(rng, by_distance[:2] if chance(rng, 0.6) else by_distance)
 
 
-RECIPES = (Recipe("gauge", 24, ((5, 5), (6, 6), (6, 7), (7, 7)), paint_gauge),)
+RECIPES = (Recipe("gauge", 24, ((7, 7), (8, 9), (8, 10), (10, 10)), paint_gauge),)
 """What this module draws; the number is part of every seed."""

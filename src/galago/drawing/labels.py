@@ -138,7 +138,7 @@ _COLOURS: tuple[Colour, ...] = (
     (28, 54, 110), (134, 28, 36), (60, 44, 36), (238, 196, 40), (226, 120, 32), (30, 30, 34), (232, 232, 236),
 )  # fmt: skip
 
-_SIZES = ((5, 7), (6, 6), (6, 8), (7, 7), (8, 8))
+_SIZES = ((7, 10), (8, 9), (8, 11), (10, 10), (11, 11))
 _BARCODE_HEIGHT = 46
 
 
@@ -171,7 +171,7 @@ class Label:
 def paint_label(rng: np.random.Generator, setting: Setting) -> Drawing:
     """A label of a product; tasks "label", "json" and "next"."""
     capitals = setting.between(17.0, 13.0) + float(rng.uniform(0, 2))
-    with_barcode = setting.height >= 168 and chance(rng, 0.55)
+    with_barcode = setting.height >= 160 and chance(rng, 0.55)
     margin = 8.0
     rows, characters = capacity(setting, capitals, margin)
     if with_barcode:

@@ -230,7 +230,7 @@ def _drawing(
 
 
 RECIPES = (
-    Recipe("word", 10, ((2, 4), (2, 5), (2, 6), (3, 6)), paint_word),
-    Recipe("line", 11, ((2, 6), (2, 8), (2, 10), (2, 12)), paint_line),
-    Recipe("lines", 12, ((4, 8), (5, 8), (6, 8), (4, 6), (6, 10)), paint_lines),
+    Recipe("word", 10, ((3, 6), (3, 7), (3, 8), (4, 8)), paint_word),
+    Recipe("line", 11, ((3, 8), (3, 11), (3, 14), (3, 17)), paint_line),
+    Recipe("lines", 12, ((6, 11), (7, 11), (8, 11), (6, 8), (8, 14)), paint_lines),
 )

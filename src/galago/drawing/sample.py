@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
-CELL = 28
+CELL = 20
 """Pixels of one merged cell of the vision tower; every picture has sides that are multiples of it."""
 
 CHARACTERS_PER_CELL = 6

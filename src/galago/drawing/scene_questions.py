@@ -2,9 +2,9 @@
 
 Counts are digits; yes/no; places are one of nine ("top left", "top", ..., "middle"); what is not there has
 the colour, kind or place "none", is counted "0", and an empty side holds "nothing"; boxes are a JSON list in
-pixels, by top edge, then left edge; a caption names every group of alike shapes, the largest group first,
-then by top and left edge. An edge is one number of a box, and "group" asks what a caption names next: from
-these a model learns to tell whole boxes and captions.
+pixels, by top edge, then left edge; a caption names every group of alike shapes, by colour, then by kind, in
+the order these are listed: which of two shapes is higher may be hard to see. An edge is one number of a box,
+and "group" asks what a caption names next: from these a model learns to tell whole boxes and captions.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ _WHERE = {
 
 def caption_order(shapes: Sequence[Shape]) -> list[str]:
     """The names of the groups of alike shapes as a caption has them."""
-    names = [shape.name for shape in sorted(shapes, key=lambda shape: (shape.box[1], shape.box[0]))]
-    return sorted(dict.fromkeys(names), key=lambda name: (-names.count(name), names.index(name)))
+    places = {(tuple(COLOURS).index(s.colour), KINDS.index(s.kind)): s.name for s in shapes}
+    return [places[place] for place in sorted(places)]
 
 
 class _Scene:

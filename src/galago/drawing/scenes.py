@@ -124,4 +124,4 @@ def _labels(shapes: list[Shape], owner: Pixels, setting: Setting) -> CellLabels:
     return labels
 
 
-RECIPES = (Recipe("scene", 1, ((6, 6), (5, 7), (7, 5), (6, 8), (8, 8), (4, 6), (5, 5)), paint_scene),)
+RECIPES = (Recipe("scene", 1, ((8, 9), (7, 10), (10, 7), (8, 11), (11, 11), (6, 8), (7, 7)), paint_scene),)

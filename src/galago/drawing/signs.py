@@ -165,7 +165,7 @@ PHRASES: Phrases = {
 }  # fmt: skip
 """Every question about a sign in its wordings."""
 
-_SIZES = ((4, 4), (4, 6), (5, 5), (5, 7), (6, 6))
+_SIZES = ((6, 6), (6, 8), (7, 7), (7, 10), (8, 9))
 
 
 def paint_sign(rng: np.random.Generator, setting: Setting) -> Drawing:

@@ -23,7 +23,7 @@ from galago.train.vocabulary import ASSISTANT, END, IMAGE, MARKS, USER, VISION_E
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-PATCH = 14
+PATCH = CELL // 2
 BEFORE = [MARKS[USER], MARKS[VISION_START]]
 AFTER = [MARKS[VISION_END]]
 LEVELS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
@@ -152,7 +152,7 @@ def make_batch(
 
 
 def patches(pixels: NDArray[np.uint8], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Pixels [B, H, W, 3] -> normalised patches [B * P, 1176] in merge-block order, both frames the same."""
+    """Pixels [B, H, W, 3] -> normalised patches [B * P, 6 * PATCH^2] in merge-block order, frames alike."""
     count, height, width, _ = pixels.shape
     x = torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2)  # [B, 3, H, W]
     mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1) * 255

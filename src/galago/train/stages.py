@@ -13,17 +13,17 @@ from galago.train.pool import Source
 STAGES = ("look", "answer", "settle")
 
 SHARES: dict[str, float] = {
-    "scene": 3.6,
-    "word": 1.7,
+    "scene": 4.2,
+    "word": 1.5,
     "line": 2.0,
-    "lines": 2.0,
-    "seven_segment": 0.9,
-    "lcd": 0.9,
-    "gauge": 1.2,
-    "sign": 0.4,
-    "label": 0.8,
-    "receipt": 1.0,
-    "form": 1.0,
+    "lines": 2.5,
+    "seven_segment": 0.8,
+    "lcd": 0.8,
+    "gauge": 1.0,
+    "sign": 0.3,
+    "label": 0.7,
+    "receipt": 1.3,
+    "form": 1.3,
 }
 """Share of the training pictures by recipe; a recipe that is not named gets 1."""
 
@@ -40,5 +40,5 @@ def mixture(*, fonts: str = "full", largest: int | None = None, easiest: float =
             share = SHARES.get(recipe, 1.0) / len(fitting)
             sources.append(Source(recipe, size, share, (easiest, 1.0), fonts))
     if not sources:
-        raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 8")
+        raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 18")
     return sources
