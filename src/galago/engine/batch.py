@@ -249,6 +249,7 @@ class Batch:
         self._active = [one for one in self._active if one is not job]
         self._waiting = [one for one in self._waiting if one is not job]
         job.ended = time.perf_counter()
+        job.crowd = ()  # which it is one of: nothing of it may wait for the collector of cycles
         for sight in job.sights:
             sight.abandoned = True
         job.news.put(None)
