@@ -40,5 +40,6 @@ def mixture(*, fonts: str = "full", largest: int | None = None, easiest: float =
             share = SHARES.get(recipe, 1.0) / len(fitting)
             sources.append(Source(recipe, size, share, (easiest, 1.0), fonts))
     if not sources:
-        raise TrainingError(f"no picture has {largest} cells or fewer", hint="the smallest have 18")
+        least = min(rows * cols for sizes in RECIPE_SIZES.values() for rows, cols in sizes)
+        raise TrainingError(f"no picture has {largest} cells or fewer", hint=f"the smallest have {least}")
     return sources
