@@ -49,9 +49,9 @@ class Scripted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
-    def decode(self, x: np.ndarray, positions: np.ndarray, cache: Any) -> np.ndarray:
-        hidden = self._network.decode(x, positions, cache).copy()
-        hidden[:, 0] = positions[0]
+    def decode(self, x: np.ndarray, positions: np.ndarray, cache: Any, wanted: Any = None) -> np.ndarray:
+        hidden = self._network.decode(x, positions, cache, wanted).copy()
+        hidden[:, 0] = positions[0] if wanted is None else positions[0][wanted]
         return hidden
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:

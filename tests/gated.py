@@ -54,9 +54,9 @@ class Gated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
-    def decode(self, x: Any, positions: Any, cache: Any) -> Any:
+    def decode(self, x: Any, positions: Any, cache: Any, wanted: Any = None) -> Any:
         self.steps.enter(len(x))
-        return self._network.decode(x, positions, cache)
+        return self._network.decode(x, positions, cache, wanted)
 
     def encode(self, patches: Any, grids: Any) -> Any:
         self.looks.enter(len(grids))

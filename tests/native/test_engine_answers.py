@@ -8,10 +8,11 @@ import pytest
 import galago
 from asking import greedy_tokens, relative_error
 from cases import CASES, picture
-from checkpoints import FAMILIES
+from checkpoints import DIM, FAMILIES
 from doctored import configured
 from galago import ContextLengthError, Model, UsageError
 from galago.engine.engine import Engine
+from galago.engine.kv import KVCache
 
 SMALL, WIDE = picture(90, 130, 6), picture(59, 413, 3)
 VIDEO = [picture(70, 100, seed) for seed in range(3)]
@@ -59,6 +60,21 @@ def test_chunked_prefill_equals_whole(load, family, weights):
     whole = model.logits(messages)
     for chunk in (1, 7, 32):
         assert relative_error(with_chunk(model, chunk).logits(messages), whole) <= TOLERANCE[weights]
+
+
+@each_family
+@pytest.mark.parametrize("weights", TOLERANCE)
+@pytest.mark.parametrize("rows", [[30], [3, 11, 30], []], ids=str)
+def test_rows_that_are_wanted_are_those_of_all(load, family, weights, rows):
+    network, random = load(family, weights).engine.model.network, np.random.default_rng(3)
+    x = random.standard_normal((31, DIM)).astype(np.float32)
+    positions = np.tile(np.arange(31), (3, 1))
+    caches = KVCache(network.layers), KVCache(network.layers)
+    every = network.decode(x, positions, caches[0])
+    some = network.decode(x, positions, caches[1], np.array(rows, np.int64))
+    assert relative_error(some, every[rows]) <= TOLERANCE[weights] if rows else some.shape == (0, DIM)
+    more = [network.decode(x[:1], positions[:, -1:] + 1, cache) for cache in caches]
+    assert relative_error(*more) <= TOLERANCE[weights]
 
 
 @each_family

@@ -96,8 +96,8 @@ def _decode(network: VisionLanguageModel, rows: int, tokens: int, width: int, ax
     """The last `rows` of `tokens` tokens through the decoder, and the logits of the last."""
     with counting() as tally:
         past = _Past(tokens, tally)
-        hidden = network.decode(np.zeros((rows, width), np.float32), np.zeros((axes, rows), np.int64), past)
-        network.best_logits(hidden[-1:], 1)
+        x, positions = np.zeros((rows, width), np.float32), np.zeros((axes, rows), np.int64)
+        network.best_logits(network.decode(x, positions, past, np.array([rows - 1])), 1)
     return tally
 
 

@@ -43,12 +43,11 @@ def decode(network: VisionLanguageModel, shares: Sequence[tuple[Generation, int]
             return [row[None] if done else None for done, row in zip(fed, stepped, strict=True)]
         x = embed(network, rows, [generation.prompt for generation, _ in shares])
         cache = BatchCache([(generation.cache, count) for generation, count in shares])
-        hidden = network.decode(x, positions, cache)
-        wanted = hidden if len(told) == len(hidden) else kernels.take(hidden, np.array(told, np.int64))
+        hidden = network.decode(x, positions, cache, np.array(told, np.int64) if len(told) < end else None)
         looks_at = [
             one.looks_at for (one, _), part in zip(shares, parts, strict=True) if part.start < part.stop
         ]
-        logits = _logits(network, wanted, looks_at) if told else None
+        logits = _logits(network, hidden, looks_at) if told else None
     except BaseException:
         for (generation, _), tokens in zip(shares, held, strict=True):
             generation.cache.truncate(tokens)

@@ -80,11 +80,17 @@ class FrugalNetwork:
         """Ids [T] -> [T, dim]."""
         return self._network.embed(ids)
 
-    def decode(self, x: nn.Array, positions: NDArray[np.int64], cache: nn.Cache) -> nn.Array:
-        """x [T, dim], positions [axes, T] -> hidden [T, dim], after the final norm."""
+    def decode(
+        self,
+        x: nn.Array,
+        positions: NDArray[np.int64],
+        cache: nn.Cache,
+        wanted: NDArray[np.int64] | None = None,
+    ) -> nn.Array:
+        """x [T, dim], positions [axes, T] -> [T, dim] after the final norm, or only the rows `wanted`."""
         if self._text:
             cache = _Passing(cache, self._passed)
-        hidden = self._network.decode(x, positions, cache)
+        hidden = self._network.decode(x, positions, cache, wanted)
         if self._text:
             self._text[-1].release()
         if self._tight and len(x) >= MANY_ROWS:

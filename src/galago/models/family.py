@@ -146,8 +146,10 @@ class VisionLanguageModel(Protocol):
         """Ids [T] -> [T, dim]."""
         ...
 
-    def decode(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
-        """x [T, dim], positions [axes, T] -> hidden [T, dim], after the final norm."""
+    def decode(
+        self, x: Array, positions: NDArray[np.int64], cache: Cache, wanted: NDArray[np.int64] | None = None
+    ) -> Array:
+        """x [T, dim], positions [axes, T] -> [T, dim] after the final norm, or only the rows `wanted`."""
         ...
 
     def angles(self, positions: NDArray[np.int64]) -> Angles:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,8 @@ from galago.nn import (
     mrope_angles,
     project,
 )
+
+Index: TypeAlias = NDArray[np.int64]
 
 
 def decode_bytes(c: Config, rows: int) -> int:
@@ -45,9 +49,12 @@ class Block(Module):
         self.mlp_norm = RMSNorm(c.dim, c.norm_eps)
         self.mlp = GatedMLP(c.dim, c.mlp_dim)
 
-    def __call__(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
-        """x [T, dim], cos and sin [T, d/2] -> [T, dim]; the cache keeps T keys and values."""
-        x = self.o(self.attend(self.attn_norm(x), cos, sin, cache), x)
+    def __call__(self, x: Array, cos: Array, sin: Array, cache: Cache, wanted: Index | None = None) -> Array:
+        """x [T, dim], cos and sin [T, d/2] -> [T, dim], or only the rows `wanted`; the cache keeps all T."""
+        seen = self.attend(self.attn_norm(x), cos, sin, cache)
+        if wanted is not None:
+            x, seen = kernels.take(x, wanted), kernels.take(seen, wanted)
+        x = self.o(seen, x)
         return self.mlp(self.mlp_norm(x), x)
 
     def attend(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
@@ -78,24 +85,28 @@ class Decoder(Module):
         self.output = None if c.tied else Linear(c.dim, c.vocabulary)
         self.screen: Screen | None = None
 
-    def __call__(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
-        """x [T, dim], positions [3, T] -> [T, dim], after the final norm."""
+    def __call__(self, x: Array, positions: Index, cache: Cache, wanted: Index | None = None) -> Array:
+        """x [T, dim], positions [3, T] -> [T, dim] after the final norm, or only the rows `wanted`."""
         cos, sin = (kernels.like(x, table) for table in self.angles(positions))
-        return self.run(x, cos, sin, cache)
+        return self.run(x, cos, sin, cache, wanted)
 
-    def angles(self, positions: NDArray[np.int64]) -> Angles:
+    def angles(self, positions: Index) -> Angles:
         """Positions [3, T] -> rotary tables on the host, [T, d/2] each."""
         c = self.config
         return mrope_angles(positions, c.head_dim, c.rope_sections, c.rope_base)
 
-    def run(self, x: Array, cos: Array, sin: Array, cache: Cache) -> Array:
-        """x [T, dim], cos and sin [T, d/2] -> [T, dim], after the final norm."""
+    def run(self, x: Array, cos: Array, sin: Array, cache: Cache, wanted: Index | None = None) -> Array:
+        """x [T, dim], cos and sin [T, d/2] -> [T, dim] after the final norm, or only the rows `wanted`.
+
+        Of the last block the other rows need no more than keys and values.
+        """
         y = self.whole(x, cos, sin, cache, self.blocks, self.config.norm_eps)
         if y is not None:
-            return self.norm(y)
-        for block in self.blocks:
+            return self.norm(y if wanted is None else kernels.take(y, wanted))
+        *others, last = self.blocks
+        for block in others:
             x = block(x, cos, sin, cache)
-        return self.norm(x)
+        return self.norm(last(x, cos, sin, cache, wanted))
 
     def logits(self, hidden: Array) -> Array:
         """Hidden [T, dim] -> [T, vocabulary]."""

@@ -63,9 +63,11 @@ class Model(Module):
         """Ids [T] -> [T, dim]."""
         return self.language.embedding(ids)
 
-    def decode(self, x: Array, positions: NDArray[np.int64], cache: Cache) -> Array:
-        """x [T, dim], positions [3, T] -> hidden [T, dim], after the final norm."""
-        return self.language(x, positions, cache)
+    def decode(
+        self, x: Array, positions: NDArray[np.int64], cache: Cache, wanted: NDArray[np.int64] | None = None
+    ) -> Array:
+        """x [T, dim], positions [3, T] -> [T, dim] after the final norm, or only the rows `wanted`."""
+        return self.language(x, positions, cache, wanted)
 
     def angles(self, positions: NDArray[np.int64]) -> Angles:
         """Positions [3, T] -> rotary tables on the host, [T, d/2] each."""
