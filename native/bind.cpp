@@ -282,7 +282,7 @@ private:
 
 void attention(
     Pool& pool, int isa, nb::handle q_, nb::handle k_, nb::handle v_, bool causal, nb::handle bounds_,
-    nb::handle out_
+    bool rounded, nb::handle out_
 ) {
     const Floats q(q_, "q", 3), k(k_, "k", 3), v(v_, "v", 3), out(out_, "out", 3, true);
     const int64_t tokens = q.size(0), heads = q.size(1), size = q.size(2), keys = k.size(0),
@@ -306,7 +306,7 @@ void attention(
     ops::Status status{};
     {
         const Unlocked unlocked(ops::attention_cost(tokens, keys, heads, size));
-        status = ops::attention(where, a, tokens, keys, causal, bounds.segments());
+        status = ops::attention(where, a, tokens, keys, causal, bounds.segments(), rounded);
     }
     finish(status);
 }
@@ -425,7 +425,7 @@ NB_MODULE(_native, m) {
     m.def("rotate", rotate);
     m.def(
         "attention", attention, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-        nb::arg().none(), nb::arg()
+        nb::arg().none(), nb::arg(), nb::arg()
     );
     m.def("decode_rows", decode_rows);
     m.def("activate", activate);

@@ -22,6 +22,7 @@ namespace {
 struct X86 {
     bool avx2 = false;
     bool avx512_vnni = false;
+    bool avx512_bf16 = false;
     bool amx = false;
     bool amd = false;
 
@@ -42,6 +43,7 @@ struct X86 {
         constexpr uint64_t amx_state = 0x60000;  // tiles and their shapes
         const bool int8 = bit(d, 25), tiles = bit(d, 24);
         amx = avx512_vnni && (saved & amx_state) == amx_state && int8 && tiles && tiles_permitted();
+        avx512_bf16 = avx512_vnni && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && bit(a, 5);
     }
 
     static bool bit(unsigned word, int place) { return (word >> place & 1) != 0; }
@@ -84,8 +86,8 @@ struct Arm {
 #endif
 
 struct Tables {
-    Kernels made[4] = {};
-    const Kernels* list[4] = {};
+    Kernels made[5] = {};
+    const Kernels* list[5] = {};
     int count = 0;
 
     // Each table starts from the one before: better entries overwrite.
@@ -102,6 +104,9 @@ struct Tables {
         const X86 cpu;
         if (cpu.avx2) add(avx2::fill);
         if (cpu.avx512_vnni) add(avx512_vnni::fill);
+#if defined(GALAGO_AVX512_BF16)
+        if (cpu.avx512_bf16) add(avx512_bf16::fill);
+#endif
 #if defined(GALAGO_AMX)
         if (cpu.amx) add(amx::fill);
 #endif

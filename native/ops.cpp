@@ -218,9 +218,11 @@ Status rotate(const Place& place, const Rotate& p, int64_t tokens) {
 }
 
 Status attention(
-    const Place& place, const Attention& p, int64_t tokens, int64_t keys, bool causal, Segments segments
+    const Place& place, const Attention& p, int64_t tokens, int64_t keys, bool causal, Segments segments,
+    bool rounded
 ) {
     const Kernels& k = place.kernels;
+    const auto attend = rounded && k.attention_rounded != nullptr ? k.attention_rounded : k.attention;
     const int64_t share_heads = p.heads / p.kv_heads;
     const int64_t queries = std::max(k.attention_rows / share_heads, int64_t{1});
     const int64_t floats_needed = k.attention_scratch(p, queries * share_heads);
@@ -255,7 +257,7 @@ Status attention(
         const AttentionPart part{
             {begin, std::min(begin + queries, end_of(i))}, all, index % p.kv_heads, causal, seen
         };
-        k.attention(p, part, memory);
+        attend(p, part, memory);
     };
     const int64_t pieces = first[count] * p.kv_heads;
     if (attention_cost(1, 1, p.heads, p.size) * pairs < worth_sharing) {

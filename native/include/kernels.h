@@ -198,6 +198,8 @@ struct Kernels {
     int64_t attention_rows;
     int64_t (*attention_scratch)(const Attention&, int64_t rows);
     void (*attention)(const Attention&, const AttentionPart&, float* scratch);
+    // The same with factors rounded to bfloat16; null where that is not faster.
+    void (*attention_rounded)(const Attention&, const AttentionPart&, float* scratch);
     // For one query; scratch as for a part of `heads` rows.
     void (*attend_row)(const RowAttention&, float* scratch);
 
@@ -228,6 +230,9 @@ namespace avx2 {
 void fill(Kernels&);
 }
 namespace avx512_vnni {
+void fill(Kernels&);
+}
+namespace avx512_bf16 {
 void fill(Kernels&);
 }
 namespace amx {

@@ -61,7 +61,9 @@ struct Segments {
     const int32_t* bounds;
     int64_t count;
 };
-Status attention(const Place&, const Attention&, int64_t tokens, int64_t keys, bool causal, Segments);
+Status attention(
+    const Place&, const Attention&, int64_t tokens, int64_t keys, bool causal, Segments, bool rounded
+);
 
 Status activate(const Place&, Activation, const float* x, float* y, int64_t count);
 Status silu_mul(const Place&, const float* gate, const float* up, float* y, int64_t count);

@@ -1,10 +1,17 @@
 // Attention in tiles with online softmax. A tile has several queries with all query heads that share a key
 // head, and each is a column: scores, weights and sums lie [key or channel][column], so that the softmax runs
 // down the columns and both products broadcast keys and values as they lie in memory. Keys come in blocks;
-// when a larger score comes, what is summed shrinks.
+// when a larger score comes, what is summed shrinks. `Factors` says how what is multiplied lies there: as floats
+// (Singles), or rounded, two in the place of one (attention_halves.h).
 #pragma once
 
 namespace galago::GALAGO_ISA {
+
+// Factors that are broadcast: those of one output row `stride` apart when not `turned`, else side by side.
+struct Broadcast {
+    const float* data;
+    int64_t stride;
+};
 
 constexpr int64_t key_block = 64;
 constexpr int64_t attention_rows = 128;  // LOG 2026-11-25
@@ -18,7 +25,7 @@ struct Tile {
     float* queries;                   // [size, columns], scaled for exp2
     float* weights;                   // [key_block, columns]: scores, then their exponentials
     float* sums;                      // [size, columns]
-    float* values;                    // [key_block, size]
+    float* copies;                    // [key_block, size], of keys or values
     float *limits, *peaks, *shrinks;  // [columns]: keys that may be seen, largest scores, factors of old sums
     float* totals;                    // [columns]
 };
@@ -40,7 +47,7 @@ inline Tile make_tile(const Attention& p, int64_t rows, float* scratch) {
     tile.peaks = take(tile.columns);
     tile.shrinks = take(tile.columns);
     tile.totals = take(tile.columns);
-    tile.values = take(key_block * p.size);
+    tile.copies = take(key_block * p.size);
     return tile;
 }
 
@@ -56,6 +63,7 @@ inline Vec query_scale(int64_t size) {
     return splat(log2_e / __builtin_sqrtf(static_cast<float>(size)));
 }
 
+template <class Factors>
 inline void start(const Attention& p, const AttentionPart& part, const Tile& tile) {
     const Vec scale = query_scale(p.size);
     for (int64_t c = 0; c < tile.columns; c += Vec::width) {
@@ -72,22 +80,16 @@ inline void start(const Attention& p, const AttentionPart& part, const Tile& til
                             : wide < Vec::width ? load(from[i] + k, wide) * scale
                                                 : load(from[i] + k) * scale;
             }
-            transpose(square, tile.queries + k * tile.columns + c, tile.columns);
+            Factors::put_queries(square, tile.queries + c, k, tile.columns);
         }
         store(tile.peaks + c, splat(-__builtin_inff()));
         store(tile.totals + c, zero());
     }
 }
 
-// Factors that are broadcast: those of one output row `stride` apart when not `turned`, else side by side.
-struct Broadcast {
-    const float* data;
-    int64_t stride;
-};
-
 // y [rows, columns] = y shrunk by a factor for each column, or 0 without factors, + a [rows, inner] b [inner,
 // columns], for some vectors of the columns.
-template <int rows, int vectors, bool turned>
+template <class Factors, int rows, int vectors, bool turned>
 inline void column_tile(
     Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t inner
 ) {
@@ -108,7 +110,7 @@ inline void column_tile(
         for (int v = 0; v < vectors; ++v) factor[v] = load(b + v * Vec::width);
         for (int r = 0; r < rows; ++r) {
             const Vec x = splat(turned ? a.data[k * a.stride + r] : a.data[r * a.stride + k]);
-            for (int v = 0; v < vectors; ++v) sums[r][v] = fma(x, factor[v], sums[r][v]);
+            for (int v = 0; v < vectors; ++v) sums[r][v] = Factors::add(x, factor[v], sums[r][v]);
         }
     }
 #pragma GCC unroll 16
@@ -117,19 +119,19 @@ inline void column_tile(
         for (int v = 0; v < vectors; ++v) store(y + r * columns + v * Vec::width, sums[r][v]);
 }
 
-template <int most, int vectors, bool turned>
+template <class Factors, int most, int vectors, bool turned>
 inline void column_rows(
     Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t rows, int64_t inner
 ) {
     if (rows == most) {
-        column_tile<most, vectors, turned>(a, b, y, shrinks, columns, inner);
+        column_tile<Factors, most, vectors, turned>(a, b, y, shrinks, columns, inner);
     } else if constexpr (most > 1) {
-        column_rows<most - 1, vectors, turned>(a, b, y, shrinks, columns, rows, inner);
+        column_rows<Factors, most - 1, vectors, turned>(a, b, y, shrinks, columns, rows, inner);
     }
 }
 
 // All rows and the columns from `c` on, by tiles of about equal height.
-template <int vectors, bool turned>
+template <class Factors, int vectors, bool turned>
 inline void column_product(
     Broadcast a, const float* b, float* y, const float* shrinks, int64_t columns, int64_t rows, int64_t inner,
     int64_t c = 0
@@ -141,16 +143,17 @@ inline void column_product(
         for (int64_t i = 0; i < tiles; ++i) {
             const int64_t begin = rows * i / tiles, count = rows * (i + 1) / tiles - begin;
             const Broadcast part{a.data + begin * (turned ? 1 : a.stride), a.stride};
-            column_rows<most, vectors, turned>(
+            column_rows<Factors, most, vectors, turned>(
                 part, b + c, y + begin * columns + c, factors, columns, count, inner
             );
         }
     }
     if constexpr (vectors > 1)
-        if (c < columns) column_product<vectors - 1, turned>(a, b, y, shrinks, columns, rows, inner, c);
+        if (c < columns) column_product<Factors, vectors - 1, turned>(a, b, y, shrinks, columns, rows, inner, c);
 }
 
 // Scores of keys from `first` on -> exp2(score - peak), 0 for keys that a row may not see.
+template <class Factors>
 inline void soften(const Tile& tile, int64_t first, int64_t count, bool masked) {
     for (int64_t c = 0; c < tile.columns; c += Vec::width) {
         float* column = tile.weights + c;
@@ -174,14 +177,8 @@ inline void soften(const Tile& tile, int64_t first, int64_t count, bool masked) 
             peak = max(max(peak, other), load(column + (count - 1) * tile.columns));
         }
         const Vec shrink = exp2(old - peak);
-        Vec total = load(tile.totals + c) * shrink;
-        for (int64_t s = 0; s < count; ++s) {
-            float* at = column + s * tile.columns;
-            const Vec weight = exp2(load(at) - peak);
-            store(at, weight);
-            total = total + weight;
-        }
-        store(tile.totals + c, total);
+        const Vec total = load(tile.totals + c) * shrink;
+        store(tile.totals + c, total + Factors::weigh(column, count, tile.columns, peak));
         store(tile.peaks + c, peak);
         store(tile.shrinks + c, shrink);
     }
@@ -211,30 +208,60 @@ inline void finish(const Attention& p, const AttentionPart& part, const Tile& ti
     }
 }
 
+// Factors as they are.
+struct Singles {
+    static int64_t steps(int64_t count) { return count; }  // of a product over so many
+    static Vec add(Vec a, Vec b, Vec sum) { return fma(a, b, sum); }
+
+    // Channels from `k` on of some queries -> the rows of the tile's queries.
+    static void put_queries(Vec (&square)[Vec::width], float* queries, int64_t k, int64_t columns) {
+        transpose(square, queries + k * columns, columns);
+    }
+
+    static Broadcast keys(const Broadcast& from, const Tile&, int64_t, int64_t) { return from; }
+
+    // Read again and again: far apart they would push each other out.
+    static Broadcast values(const Broadcast& from, const Tile& tile, int64_t count, int64_t size) {
+        if (tile.columns <= Vec::width) return from;
+        for (int64_t i = 0; i < count; ++i) {
+            const float* row = from.data + i * from.stride;
+            map(row, tile.copies + i * size, size, [](Vec v, int64_t) { return v; });
+        }
+        return {tile.copies, size};
+    }
+
+    // Scores of one vector of columns -> their exponentials, of which the sum is returned.
+    static Vec weigh(float* column, int64_t count, int64_t columns, Vec peak) {
+        Vec total = zero();
+        for (int64_t s = 0; s < count; ++s) {
+            const Vec weight = exp2(load(column + s * columns) - peak);
+            store(column + s * columns, weight);
+            total = total + weight;
+        }
+        return total;
+    }
+};
+
+template <class Factors>
 inline void attend_tile(const Attention& p, const AttentionPart& part, float* scratch) {
     const int64_t queries = part.queries.end - part.queries.begin;
     const Tile tile = make_tile(p, queries * (p.heads / p.kv_heads), scratch);
-    start(p, part, tile);
+    start<Factors>(p, part, tile);
     const int64_t all = part.keys.end - part.keys.begin;
     const int64_t most = part.causal && part.seen + queries - 1 < all ? part.seen + queries - 1 : all;
     for (int64_t s = 0; s < most; s += key_block) {
         const int64_t count = most - s < key_block ? most - s : key_block;
-        const Broadcast keys{p.k.at(part.keys.begin + s, part.kv_head), p.k.token_stride};
-        column_product<column_vectors, false>(
-            keys, tile.queries, tile.weights, nullptr, tile.columns, count, p.size
+        const Broadcast k{p.k.at(part.keys.begin + s, part.kv_head), p.k.token_stride};
+        const Broadcast v{p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride};
+        const Broadcast keys = Factors::keys(k, tile, count, p.size);
+        column_product<Factors, column_vectors, false>(
+            keys, tile.queries, tile.weights, nullptr, tile.columns, count, Factors::steps(p.size)
         );
-        soften(tile, s, count, part.causal && part.seen < s + count);
-        Broadcast values{p.v.at(part.keys.begin + s, part.kv_head), p.v.token_stride};
-        if (tile.columns > Vec::width) {  // read again and again: far apart they would push each other out
-            for (int64_t i = 0; i < count; ++i)
-                map(
-                    values.data + i * values.stride, tile.values + i * p.size, p.size,
-                    [](Vec v, int64_t) { return v; }
-                );
-            values = {tile.values, p.size};
-        }
-        column_product<column_vectors, true>(
-            values, tile.weights, tile.sums, s > 0 ? tile.shrinks : nullptr, tile.columns, p.size, count
+        soften<Factors>(tile, s, count, part.causal && part.seen < s + count);
+        const Broadcast values = Factors::values(v, tile, count, p.size);
+        const float* shrinks = s > 0 ? tile.shrinks : nullptr;
+        column_product<Factors, column_vectors, true>(
+            values, tile.weights, tile.sums, shrinks, tile.columns, p.size, Factors::steps(count)
         );
     }
     finish(p, part, tile);

@@ -187,8 +187,9 @@ inline void attend_row(const RowAttention& p, float* scratch) {
     }
 }
 
+template <class Factors = Singles>
 inline void attention(const Attention& p, const AttentionPart& part, float* scratch) {
-    if (part.queries.end - part.queries.begin > 1) return attend_tile(p, part, scratch);
+    if (part.queries.end - part.queries.begin > 1) return attend_tile<Factors>(p, part, scratch);
     const int64_t all = part.keys.end - part.keys.begin, share = p.heads / p.kv_heads;
     const int64_t count = part.causal && part.seen < all ? part.seen : all;
     const Past keys = Past::of(p.k, part.kv_head, part.keys.begin, count);

@@ -71,6 +71,25 @@ inline void store_sums(float* p, Vec a, Vec b, Vec c, Vec d) {
     _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps(pairs, 1)));
 }
 
+#if defined(__AVX512BF16__)
+// Floats rounded to bfloat16, two of them as one: those of two vectors side by side, or one after the other.
+inline Vec pairs_along(Vec low, Vec high) {
+    return {_mm512_castsi512_ps(reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high.v, low.v)))};
+}
+inline Vec pairs_of(Vec even, Vec odd) {
+    const __m512i order = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2,
+        17, 1, 16, 0
+    );
+    return {
+        _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, _mm512_castps_si512(pairs_along(even, odd).v)))
+    };
+}
+inline Vec add_pairs(Vec a, Vec b, Vec sum) {
+    return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
+}
+#endif
+
 // a 2^n for an integral n; what is too small becomes denormal or 0, what is too large infinite.
 inline Vec times_power_of_two(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
 

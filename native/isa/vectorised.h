@@ -35,7 +35,7 @@ inline void fill_vectorised(Kernels& k) {
     k.rotate = rotate;
     k.attention_rows = attention_rows;
     k.attention_scratch = attention_scratch;
-    k.attention = attention;
+    k.attention = attention<>;
     k.attend_row = attend_row;
     k.activate = activate;
     k.silu_mul = silu_mul;

@@ -11,8 +11,10 @@ from cases import CASES, picture
 from checkpoints import DIM, FAMILIES
 from doctored import configured
 from galago import ContextLengthError, Model, UsageError
+from galago.engine import engine
 from galago.engine.engine import Engine
 from galago.engine.kv import KVCache
+from galago.kernels.context import current
 
 SMALL, WIDE = picture(90, 130, 6), picture(59, 413, 3)
 VIDEO = [picture(70, 100, seed) for seed in range(3)]
@@ -55,11 +57,24 @@ def turn(*parts):
 
 @each_family
 @pytest.mark.parametrize("weights", TOLERANCE)
-def test_chunked_prefill_equals_whole(load, family, weights):
+def test_chunked_prefill_equals_whole(load, family, weights, monkeypatch):
+    monkeypatch.setattr(engine, "ROUNDED", frozenset())  # one row alone is never rounded
     model, messages = load(family, weights), turn("First", SMALL, "then", WIDE, "What differs?")
     whole = model.logits(messages)
     for chunk in (1, 7, 32):
         assert relative_error(with_chunk(model, chunk).logits(messages), whole) <= TOLERANCE[weights]
+
+
+@each_family
+@pytest.mark.parametrize("weights", ["q8", "q4"])
+def test_rounded_attention_costs_less_than_packing_has(load, family, weights, monkeypatch):
+    messages = turn("First", SMALL, "then", WIDE, "What differs?")
+    whole = load(family, "f32").logits(messages)
+    rounded = load(family, weights).logits(messages)
+    monkeypatch.setattr(engine, "ROUNDED", frozenset())
+    packed = load(family, weights).logits(messages)
+    assert np.square(rounded - packed).mean() < 0.75 * np.square(packed - whole).mean()
+    assert np.square(rounded - whole).mean() < 1.2 * np.square(packed - whole).mean()
 
 
 @each_family
@@ -75,6 +90,12 @@ def test_rows_that_are_wanted_are_those_of_all(load, family, weights, rows):
     assert relative_error(some, every[rows]) <= TOLERANCE[weights] if rows else some.shape == (0, DIM)
     more = [network.decode(x[:1], positions[:, -1:] + 1, cache) for cache in caches]
     assert relative_error(*more) <= TOLERANCE[weights]
+
+
+@pytest.mark.parametrize("weights", ["f32", "bf16", "q8", "q4"])
+def test_attention_is_rounded_where_weights_are_packed_and_nowhere_else(load, weights):
+    with load(weights=weights).engine.computing():
+        assert current().round_attention == (weights in {"q8", "q4"})
 
 
 @each_family

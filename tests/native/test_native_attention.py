@@ -57,11 +57,38 @@ def test_keys_by_head_are_read_in_place(random, agrees):
     agrees(lambda: kernels.attention(q, k, v, causal=True), terms=32)
 
 
+@pytest.mark.parametrize(
+    "sizes", [(3, 130, 6, 3, 17), (17, 63, 4, 4, 40), (70, 201, 8, 1, 80), (65, 65, 3, 3, 128)]
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_rounded_factors_err_as_bfloat16_does(random, isa, sizes, causal):
+    tokens, keys, heads, kv_heads, size = sizes
+    q, k, v = random(tokens, heads, size), random(keys, 2, kv_heads, size)[:, 1], random(keys, kv_heads, size)
+    exact = kernels.attention(q, k, v, causal=causal)
+    with kernels.using(round_attention=True):
+        rounded = kernels.attention(q, k, v, causal=causal)
+    # scores are sums of |q k| up to 0.64 size / sqrt(size), each factor within 2^-9; then weights and values
+    bound = (2**-8 * 0.64 * size**0.5 + 2**-8) * np.abs(v).max()
+    np.testing.assert_allclose(rounded, exact, rtol=0, atol=bound)
+    assert (rounded != exact).any() == ("avx512_bf16" in kernels.available() and isa in {"avx512_bf16", "amx"})
+    assert np.sqrt(np.square(rounded - exact).mean()) < bound / 20  # errors of many factors cancel
+
+
+def test_segments_are_rounded_as_they_would_be_alone(random):
+    q, k, v = (random(81, 4, 24) for _ in range(3))
+    with kernels.using(round_attention=True):
+        together = kernels.attention(q, k, v, causal=False, bounds=np.array([0, 64, 81], np.int32))
+        apart = [kernels.attention(q[s], k[s], v[s], causal=False) for s in (slice(64), slice(64, 81))]
+    np.testing.assert_array_equal(together, np.concatenate(apart))
+
+
+@pytest.mark.parametrize("rounded", [False, True])
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_nan_is_not_lost(random, which):
+def test_a_nan_is_not_lost(random, which, rounded):
     parts = [random(70, 2, 16) for _ in range(3)]
     parts[which][3, 1, 5] = np.nan
-    got = kernels.attention(*parts, causal=False)
+    with kernels.using(round_attention=rounded):
+        got = kernels.attention(*parts, causal=False)
     assert np.isnan(got[3, 1]).any()
     assert np.isfinite(got[:, 0]).all()
 

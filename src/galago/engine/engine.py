@@ -43,8 +43,10 @@ from galago.engine.stream import TextStream
 from galago.engine.worker import Work
 from galago.errors import GarbageError
 from galago.media import PictureLimits
-from galago.types import Answer
+from galago.types import Answer, Weights
 
+ROUNDED: frozenset[Weights] = frozenset({"q8", "q4"})
+"""Weights of which attention may round what it multiplies to bfloat16: products round more than that."""
 AHEAD = 16
 """Requests of one call that are prepared and not yet answered: their pictures are held in memory."""
 
@@ -181,7 +183,11 @@ class Engine:
 
         Raises OutOfMemoryError where memory ran out.
         """
-        with kernels.using(threads=self._pool), memory_errors(self.model.name), self.model.computing():
+        with (
+            kernels.using(threads=self._pool, round_attention=self.model.weights in ROUNDED),
+            memory_errors(self.model.name),
+            self.model.computing(),
+        ):
             yield
 
     def _rest(self) -> Work | None:

@@ -87,6 +87,7 @@ def attention(
     v: _F32,
     causal: bool,
     bounds: NDArray[np.int32] | None,
+    rounded: bool,
     out: _F32,
 ) -> None: ...
 def decode_rows(

@@ -49,6 +49,7 @@ class Context:
     backend: Backend = "native"
     isa: str | None = None
     pool: ThreadPool | None = None
+    round_attention: bool = False
 
 
 _DEFAULT: Final = Context()
@@ -62,9 +63,16 @@ def current() -> Context:
 
 @contextmanager
 def using(
-    *, threads: int | ThreadPool | None = None, isa: str | None = None, backend: Backend | None = None
+    *,
+    threads: int | ThreadPool | None = None,
+    isa: str | None = None,
+    backend: Backend | None = None,
+    round_attention: bool | None = None,
 ) -> Iterator[None]:
     """Run the kernels called inside with these threads, instruction set or back end; None keeps what holds.
+
+    With `round_attention`, attention of several rows may round what it multiplies to bfloat16, where an
+    instruction set is faster with it.
 
     Raises UsageError for a back end that does not exist or an instruction set that this machine cannot run.
     """
@@ -80,6 +88,8 @@ def using(
         if backend not in get_args(Backend):
             raise UsageError(f"there is no back end {backend!r}", hint="use native or numpy")
         changes["backend"] = backend
+    if round_attention is not None:
+        changes["round_attention"] = round_attention
     token = _CONTEXT.set(replace(_CONTEXT.get(), **changes))  # type: ignore[arg-type]
     try:
         yield
