@@ -28,9 +28,14 @@ BEFORE = [MARKS[USER], MARKS[VISION_START]]
 AFTER = [MARKS[VISION_END]]
 LEVELS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 """Lengths at which a new group of turns begins."""
-EASY = frozenset({"colour", "kind", "absent", "place", "relation", "sign"})
-EASY_SHARE = 0.35
-"""Of the questions of tasks that are learned long before the others (LOG 2026-11-28), how many are asked."""
+ASKED = {
+    **dict.fromkeys(("colour", "kind", "absent", "place", "relation", "sign"), 0.2),
+    **dict.fromkeys(("edge", "field", "next"), 0.5),
+}
+"""Of the questions of a task, how many are asked where others could be; of tasks not named, all.
+
+Those named are learned before the others, or help them (LOG 2026-11-28).
+"""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,8 @@ def choose_turns(
     turns = []
     for picture, asked in enumerate(shard.questions):
         order = [asked[i] for i in rng.permutation(len(asked))]
-        asks = rng.random(len(order)) < EASY_SHARE
-        order = [q for q, often in zip(order, asks, strict=True) if often or q.task not in EASY] or order
+        chance = rng.random(len(order))
+        order = [q for q, c in zip(order, chance, strict=True) if c < ASKED.get(q.task, 1.0)] or order
         left = tokens
         while order and left > 0:
             pair = [order.pop() for _ in range(2 if rng.random() < chained and len(order) > 1 else 1)]

@@ -13,13 +13,13 @@ from galago.train.pool import Source
 STAGES = ("look", "answer", "settle")
 
 SHARES: dict[str, float] = {
-    "scene": 4.2,
-    "word": 1.5,
-    "line": 2.0,
+    "scene": 6.0,
+    "word": 1.6,
+    "line": 1.6,
     "lines": 2.5,
     "seven_segment": 0.8,
     "lcd": 0.8,
-    "gauge": 1.0,
+    "gauge": 0.9,
     "sign": 0.3,
     "label": 0.7,
     "receipt": 1.3,
