@@ -57,8 +57,7 @@ def turn(*parts):
 
 @each_family
 @pytest.mark.parametrize("weights", TOLERANCE)
-def test_chunked_prefill_equals_whole(load, family, weights, monkeypatch):
-    monkeypatch.setattr(engine, "ROUNDED", frozenset())  # one row alone is never rounded
+def test_chunked_prefill_equals_whole(load, family, weights):
     model, messages = load(family, weights), turn("First", SMALL, "then", WIDE, "What differs?")
     whole = model.logits(messages)
     for chunk in (1, 7, 32):

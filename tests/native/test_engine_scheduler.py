@@ -225,10 +225,10 @@ def test_a_step_that_fails_for_one_answer_fails_for_no_other(loaded, monkeypatch
     model, network = gated(loaded, steps=True)
     decode = network._network.decode
 
-    def fail(x, positions, cache):
+    def fail(x, positions, cache, wanted):
         if positions.max() > 300:
             raise MemoryError("no room")
-        return decode(x, positions, cache)
+        return decode(x, positions, cache, wanted)
 
     monkeypatch.setattr(network._network, "decode", fail, raising=False)
     good = model.stream(asking(SMALL, "What?"), **exactly(30))

@@ -17,7 +17,7 @@ from cases import CASES, picture
 from checkpoints import FAMILIES
 from doctored import edited
 from galago import FeaturesError, GarbageError, Model, kernels, nn, packing
-from galago.engine import pages
+from galago.engine import engine, pages
 from galago.engine.checkpoint import open_checkpoint
 from galago.engine.engine import Engine
 from galago.engine.load import load_checkpoint
@@ -60,7 +60,8 @@ def test_greedy_tokens_are_the_hosts(host, model, case):
 
 
 @pytest.mark.parametrize("weights", ["q8", "q4"])
-def test_packed_weights_are_multiplied_as_the_numbers_they_mean(hub, weights):
+def test_packed_weights_are_multiplied_as_the_numbers_they_mean(hub, weights, monkeypatch):
+    monkeypatch.setattr(engine, "ROUNDED", frozenset())
     exact = kernels.open_device("torch-cpu", exact=True)
     packed = Model(Engine(load_checkpoint(open_checkpoint(hub), device=exact, weights=weights)))
     dense = Model(Engine(load_checkpoint(open_checkpoint(hub), weights=weights)))

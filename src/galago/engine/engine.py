@@ -46,7 +46,7 @@ from galago.media import PictureLimits
 from galago.types import Answer, Weights
 
 ROUNDED: frozenset[Weights] = frozenset({"q8", "q4"})
-"""Weights of which attention may round what it multiplies to bfloat16: products round more than that."""
+"""Weights whose tower may round what its attention multiplies to bfloat16: its products round more."""
 AHEAD = 16
 """Requests of one call that are prepared and not yet answered: their pictures are held in memory."""
 

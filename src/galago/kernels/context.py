@@ -71,8 +71,8 @@ def using(
 ) -> Iterator[None]:
     """Run the kernels called inside with these threads, instruction set or back end; None keeps what holds.
 
-    With `round_attention`, attention of several rows may round what it multiplies to bfloat16, where an
-    instruction set is faster with it.
+    With `round_attention`, attention that is not causal may round what it multiplies to bfloat16, where an
+    instruction set is faster with it. Causal attention never does: a row is the same alone and among others.
 
     Raises UsageError for a back end that does not exist or an instruction set that this machine cannot run.
     """

@@ -125,7 +125,8 @@ def rotate(x: F32, cos: F32, sin: F32) -> F32:
 def attention(q: F32, k: F32, v: F32, *, causal: bool, bounds: NDArray[np.int32] | None = None) -> F32:
     """q [T, H, d], k and v [S, G, d] -> [T, H, d]."""
     out = np.empty(q.shape, np.float32)
-    _native.attention(*_place(), q, k, v, causal, bounds, current().round_attention, out)
+    rounded = current().round_attention and not causal
+    _native.attention(*_place(), q, k, v, causal, bounds, rounded, out)
     return out
 
 
