@@ -9,13 +9,13 @@ Rows lie in panels of 16 so that a kernel computes 16 outputs from one register.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import UsageError, WeightError
+from galago.frozen import frozen
 
 PANEL: Final = 16
 """Rows of one panel."""
@@ -42,7 +42,7 @@ PARTS: Final = ("codes", "scales", "steps", "offsets")
 """The arrays of a packed weight, in the order they are stored."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Bf16Weight:
     """A matrix [N, K] in bfloat16: the upper 16 bits of each float32, row-major as in checkpoints.
 
@@ -66,7 +66,7 @@ class Bf16Weight:
         return int(self.bits.nbytes)
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class PackedWeight:
     """A matrix [rows, cols] in `bits` bits a value, in the layout the kernels read.
 

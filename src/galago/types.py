@@ -6,10 +6,11 @@ No behaviour beyond derived properties and JSON spelling.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Literal
 
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 FinishReason = Literal["stop", "length", "garbage", "cancelled"]
 Weights = Literal["f32", "bf16", "q8", "q4"]
@@ -19,7 +20,7 @@ Grid = tuple[int, int, int]
 """Patches of one image or video: (temporal, rows, columns), before merging."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Box:
     """A box in pixels of the picture the user gave; x to the right, y down, `x1`/`y1` exclusive."""
 
@@ -30,7 +31,7 @@ class Box:
     label: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class SamplingParams:
     """How tokens are chosen. `temperature` 0 is greedy; `None` switches a rule off.
 
@@ -67,7 +68,7 @@ class SamplingParams:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Usage:
     """Token counts of one request. `image_tokens` and `cached_tokens` are parts of `prompt_tokens`."""
 
@@ -77,7 +78,7 @@ class Usage:
     completion_tokens: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Timings:
     """Seconds of one request by stage; `None` where a stage was not measured.
 
@@ -97,7 +98,7 @@ class Timings:
     total_s: float | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Memory:
     """Bytes: the process's peak resident size, and what the model holds.
 
@@ -111,7 +112,7 @@ class Memory:
     features_bytes: int | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class DeviceState:
     """What the device felt; `None` where it cannot be read."""
 
@@ -120,7 +121,7 @@ class DeviceState:
     clock_hz: int | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """One answered request with its record."""
 
@@ -146,7 +147,7 @@ class Answer:
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """Text read from a picture, as one string and as its lines from top to bottom."""
 

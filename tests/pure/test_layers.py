@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FAMILIES = sorted(path.parent.name for path in PACKAGE.glob("models/*/__init__.py"))
 
 LEVELS = {
-    "errors": 0,
+    "errors": 0, "frozen": 0,
     "files": 1, "types": 1, "packing": 1,
     "kernels": 2,
     "formats": 3, "media": 3, "text": 3, "device": 3,

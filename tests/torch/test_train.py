@@ -129,6 +129,22 @@ def test_values_inside_json_are_spelled_and_its_keys_are_not(spelling):
     assert all(letter in ids for letter in b"the circle")
 
 
+def test_the_last_digit_of_a_coordinate_weighs_least_and_other_numbers_as_words(spelling):
+    box = spelling.turn(0, [Question("Box it.", '[{"bbox_2d": [7, 15, 9, 116], "label": "star"}]', "box")])
+    told = [(chr(i), w) for i, w in zip(box.ids, box.weight, strict=True) if i in list(b"0123456789")]
+    assert "".join(digit for digit, _ in told) == "7159116"
+    last, other = told[0][1], told[1][1]
+    assert last < 1 < other
+    assert [weight for _, weight in told] == [last, other, last, last, other, other, last]
+    assert set(box.weight.tolist()) == {last, 1.0, other}
+    (rows,) = pack([box])
+    place = box.ids.index(ord("6"))
+    assert rows.targets[0, place - 1] == ord("6")
+    assert rows.weight[0, place - 1] == last
+    read = spelling.turn(0, [Question("Read it.", "15", "seven_segment", spelled=True)])
+    assert set(read.weight.tolist()) == {1.0}
+
+
 def test_turns_are_padded_to_their_group_only(spelling):
     words = ["no", "yes", "a " * 40, "b " * 60]
     turns = [spelling.turn(n, [Question("What?", w, "t", spelled=True)]) for n, w in enumerate(words)]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago import device, kernels
 from galago.errors import GalagoError
+from galago.frozen import frozen
 from galago.kernels.context import current
 
 READ_BYTES = 1 << 30
@@ -24,7 +25,7 @@ SHARE = 4
 """At most this part of the free memory is taken."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Rates:
     """Of some threads together, the best of several short runs; None where it cannot be measured.
 
@@ -36,7 +37,7 @@ class Rates:
     f32_operations_per_second: float | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Ceilings:
     """`one` thread alone, and `all` the threads that were asked for; `memory_bytes` were read."""
 

@@ -7,7 +7,6 @@ system map again are not counted; `measure` tells how it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from galago.engine.frugal import FrugalNetwork
 from galago.engine.load import within
 from galago.engine.memory import MemoryPlan
 from galago.engine.weigh import held
+from galago.frozen import frozen
 from galago.kernels.counting import Stub
 from galago.types import Weights
 
@@ -41,7 +41,7 @@ CALL_S: Final = 12e-6
 """Seconds that a call of a kernel costs beside its work. LOG 2026-11-28"""
 
 
-@dataclass(frozen=True)
+@frozen
 class Expectation:
     """An answer of `new_tokens` about one picture that was not seen before; None where a ceiling is unknown.
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from galago.bench.ceilings import Ceilings
 from galago.bench.work import Operations, Work
 from galago.errors import UsageError
+from galago.frozen import frozen
 from galago.types import Answer, DeviceState, Timings, Weights
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """What to measure. Raises UsageError for a value out of its range.
 
@@ -44,7 +45,7 @@ class Plan:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")
 
 
-@dataclass(frozen=True)
+@frozen
 class Spread:
     """Several measurements of one quantity."""
 
@@ -58,7 +59,7 @@ class Spread:
         return Spread(statistics.median(values), min(values), max(values))
 
 
-@dataclass(frozen=True)
+@frozen
 class Software:
     """What was measured with: `commit` where a source tree runs, `command` where one was given."""
 
@@ -70,7 +71,7 @@ class Software:
     """UTC, ISO 8601."""
 
 
-@dataclass(frozen=True)
+@frozen
 class PictureFacts:
     """The picture that was asked about: pixels as given, and what it costs of a prompt."""
 
@@ -79,7 +80,7 @@ class PictureFacts:
     tokens: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Single:
     """A new picture and its first question, in a process that has answered before.
 
@@ -95,7 +96,7 @@ class Single:
     total_s: Spread | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Second:
     """Another question about the same picture."""
 
@@ -103,7 +104,7 @@ class Second:
     total_s: Spread | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Together:
     """Several answers asked for at once; `share_of_alone` is their time over that of one after the other."""
 
@@ -113,7 +114,7 @@ class Together:
     share_of_alone: float | None
 
 
-@dataclass(frozen=True)
+@frozen
 class MemoryUse:
     """Bytes of this process: peak resident size and anonymous pages, after single answers and in the end."""
 
@@ -123,7 +124,7 @@ class MemoryUse:
     own_bytes_together: int | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Shares:
     """How much of the machine was used: seconds that counted work needs at the ceilings, over seconds taken.
 
@@ -136,7 +137,7 @@ class Shares:
     decode: float | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Record:
     """One machine, one model, one measurement. `answer` is one answered request with its own record."""
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.frozen import frozen
 from galago.kernels.counting import Tally, causal_pairs, counting
 from galago.models import Processor, VisionLanguageModel, Visual
 
 
-@dataclass(frozen=True)
+@frozen
 class Operations:
     """Multiply-adds by what does them: products with packed weights, products with others, attention.
 
@@ -33,7 +34,7 @@ class Operations:
         return self.int8 + self.f32 + self.attention
 
 
-@dataclass(frozen=True)
+@frozen
 class Work:
     """The work of one answer about one picture; `token` is one decoded token, and what it reads.
 

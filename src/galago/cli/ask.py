@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from galago.cli.options import (
     ConstraintSettings,
@@ -14,9 +13,10 @@ from galago.cli.options import (
 )
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(StatsSettings, ModelSettings, PictureSettings, SamplingSettings, ConstraintSettings):
     """Ask a question about one or more pictures.
 

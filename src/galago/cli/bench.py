@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from galago.cli.options import MachineSettings
 from galago.cli.settings import argument, command_line, flag, option
 from galago.errors import GalagoError, UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(MachineSettings):
     """Measure a model on this machine.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Say what a picture shows."""
 

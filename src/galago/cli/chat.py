@@ -11,13 +11,14 @@ from galago.cli.app import say_error
 from galago.cli.options import ModelSettings, PictureSettings, SamplingSettings
 from galago.cli.settings import argument, flag
 from galago.errors import GalagoError, UsageError
+from galago.frozen import frozen
 
 if TYPE_CHECKING:
     from galago import Model
     from galago.media import Picture
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(ModelSettings, PictureSettings, SamplingSettings):
     """Talk about pictures: each line is a message, and what was said before is remembered.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from galago.cli.settings import flag
+from galago.frozen import frozen
 
 EXTRAS = {"train": "torch", "cuda": "torch"}
 """An extra and the package that shows whether it is installed."""
@@ -16,7 +16,7 @@ EXTRAS = {"train": "torch", "cuda": "torch"}
 Report = dict[str, dict[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """Show what this machine offers: instruction sets, threads, memory, sensors, extras, caches.
 

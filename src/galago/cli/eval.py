@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Literal
 
 from galago.cli.options import CostSettings, ModelSettings
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(ModelSettings, CostSettings):
     """Ask a model the held-out questions of a suite and print how many it answers truly.
 

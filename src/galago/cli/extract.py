@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from galago.cli.options import ModelSettings, PictureSettings, StatsSettings, read_schema, split
 from galago.cli.settings import argument, option
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Extract fields as one JSON object: those of a JSON Schema, or texts by their names."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument, flag, option
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Find things and print their boxes: x0 y0 x1 y1 in pixels of the picture, and the label, one a line."""
 

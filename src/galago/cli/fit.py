@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from galago.cli.options import MachineSettings
 from galago.cli.settings import argument, flag
+from galago.frozen import frozen
 
 if TYPE_CHECKING:
     from galago.bench.expectation import Expectation
@@ -19,7 +20,7 @@ TOKENS = 64
 """Tokens of the answer whose time is told."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(MachineSettings):
     """Show what a model would take of memory, what a budget would give up, and how fast it may be.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from galago.cli.settings import flag
+from galago.frozen import frozen
 
 WEIGHTS = {
     "f32": "32-bit floats: the reference",
@@ -16,7 +16,7 @@ WEIGHTS = {
 """What a weight may be, for people."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """List the models that are here, and the families that a folder of weights may belong to."""
 

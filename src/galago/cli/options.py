@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galago.cli.progress import progress_bar
 from galago.cli.settings import flag, option
 from galago.errors import SchemaError, UsageError
+from galago.frozen import frozen
 from galago.types import Weights
 
 if TYPE_CHECKING:
     from galago import Answer, Model
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class MachineSettings:
     """How a model is held, and what it may use of the machine."""
 
@@ -32,7 +32,7 @@ class MachineSettings:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class ModelSettings(MachineSettings):
     """Which model answers, and where it keeps image features."""
 
@@ -69,7 +69,7 @@ class ModelSettings(MachineSettings):
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class StatsSettings:
     """Whether the record of the answer is shown."""
 
@@ -84,7 +84,7 @@ class StatsSettings:
         return lambda answer: show_stats(add_reading(answer, reading_s))
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class CostSettings:
     """How many tokens a picture may cost."""
 
@@ -106,14 +106,14 @@ class CostSettings:
         return options
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class PictureSettings(CostSettings):
     """How large a picture may be, and how many tokens it may cost."""
 
     max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class SamplingSettings:
     """How the words of an answer are chosen."""
 
@@ -148,7 +148,7 @@ class SamplingSettings:
         return options
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class ConstraintSettings:
     """What form the answer must have."""
 

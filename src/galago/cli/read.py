@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument, option
+from galago.frozen import frozen
 
 if TYPE_CHECKING:
     from galago import Reading
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings(StatsSettings, ModelSettings, PictureSettings):
     """Read the text in a picture, from top to bottom."""
 

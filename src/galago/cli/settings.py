@@ -15,8 +15,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
+from galago.frozen import frozen
 
-@dataclasses.dataclass(frozen=True)
+
+@frozen
 class _Spec:
     """How a field is given on the command line."""
 

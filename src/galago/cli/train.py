@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from galago.cli.settings import argument, flag, option
 from galago.errors import MissingDependencyError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """Train nano on pictures that are drawn as it learns. Needs the extra `train`.
 

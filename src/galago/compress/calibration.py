@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from galago.engine.checkpoint import Checkpoint
 from galago.engine.engine import Engine
 from galago.engine.load import load_checkpoint
 from galago.errors import UsageError, WeightError
+from galago.frozen import frozen
 from galago.kernels.observing import observing
 from galago.models import Tensor
 from galago.packing import PackedWeight, Weight
@@ -26,7 +26,7 @@ LEAST_BYTES: Final = 1 << 30
 """Room for moments where less is free than twice this, or what is free is not known."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Calibration:
     """Every question is asked about every picture; with `apart`, each picture has a question of its own.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, get_args
 
@@ -16,6 +15,7 @@ from galago.files import StrPath
 from galago.formats import packed
 from galago.formats.folder import copy_companions, new_folder
 from galago.formats.safetensors import SINGLE_FILE, TensorSpec, writing
+from galago.frozen import frozen
 from galago.kernels.context import usable_processors
 from galago.packing import Weight
 from galago.types import Weights
@@ -24,7 +24,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes written so far and the bytes of the whole."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Conversion:
     """What `convert` made. Sizes are of weights, in bytes."""
 

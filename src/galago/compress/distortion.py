@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from galago.engine.checkpoint import open_checkpoint
 from galago.engine.engine import Engine
 from galago.engine.load import load_checkpoint
 from galago.files import StrPath
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerDistortion:
     """One layer: the relative error of its matrices, which is the layer's own."""
 
@@ -31,7 +32,7 @@ class LayerDistortion:
     error: float
 
 
-@dataclass(frozen=True)
+@frozen
 class AnswerDistortion:
     """One question about one picture: `tokens` next-token distributions along the original's greedy answer.
 
@@ -48,7 +49,7 @@ class AnswerDistortion:
     top1: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Distortion:
     """A converted model beside its original.
 

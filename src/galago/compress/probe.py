@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from galago.engine.prompt import Prompt, build_prompt
 from galago.engine.request import PictureBounds
 from galago.engine.share import CHUNK
 from galago.errors import GarbageError
+from galago.frozen import frozen
 
 F32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Probe:
     """`log_probabilities` [n, V] of the token after the prompt and after each told one, float64.
 

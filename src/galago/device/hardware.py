@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 from galago.device.memory import available_memory, total_memory
 from galago.device.sensed import ROOT, Sensed, cgroup_folders, fields, read_int, read_text
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Machine:
     """One machine as this process may use it. `cores` are physical, `threads` what may run at once."""
 

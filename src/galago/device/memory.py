@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from galago.device.sensed import ROOT, Sensed, cgroup_folders, fields, kilobytes, read_int
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessMemory:
     """Bytes of this process: the peak of its resident size, and what is its alone (anonymous pages and swap).
 

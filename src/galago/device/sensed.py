@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from galago.frozen import frozen
 
 T = TypeVar("T")
 
 ROOT = Path("/")
 
 
-@dataclass(frozen=True)
+@frozen
 class Sensed(Generic[T]):
     """`value`, or `None` and in `reason` why it could not be read."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import ImageChops, ImageFilter
@@ -14,6 +14,7 @@ from galago.drawing.sample import Setting, Split
 from galago.drawing.segments import SegmentStyle, draw_segments, segments_width
 from galago.drawing.sheet import Sheet, blend, chance, near, pick
 from galago.drawing.typeset import fit, type_of
+from galago.frozen import frozen
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -26,7 +27,7 @@ _ROOM_FOR_CAPTION = 72
 _TALLEST_WINDOW = 0.62
 
 
-@dataclass(frozen=True)
+@frozen
 class Look:
     """Colours and make of a device: `ink` and `glass` inside its windows, `printed` on its casing.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from galago.drawing.sample import Setting
 from galago.drawing.sheet import NONE, Phrases, chance, pick
+from galago.frozen import frozen
 
 PHRASES: Phrases = {
     "read": (
@@ -120,7 +119,7 @@ PHRASES: Phrases = {
 """Every question about a display in its wordings."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """What a display of digits shows.
 
@@ -138,7 +137,7 @@ class Reading:
     kind: str = "number"
 
 
-@dataclass(frozen=True)
+@frozen
 class _Quantity:
     """A quantity: its names, its unit, and (whole digits, decimals) of the displays that show it."""
 
@@ -198,7 +197,7 @@ _SHORT = (
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
-@dataclass(frozen=True)
+@frozen
 class Message:
     """Lines of a dot-matrix display, and the values in them by name."""
 

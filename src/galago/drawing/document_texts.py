@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from galago.drawing import words
 from galago.drawing.sheet import chance, pick, sample
+from galago.frozen import frozen
 
 Maker = Callable[[np.random.Generator], str]
 
@@ -56,7 +56,7 @@ _TRADES = (
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True)
+@frozen
 class Receipt:
     """A receipt; amounts are spelled as printed, and what is not printed is None."""
 
@@ -82,7 +82,7 @@ class Receipt:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Field:
     """A line of a form: its printed `label`, the words one may ask with, and its value (None: left blank)."""
 
@@ -92,7 +92,7 @@ class Field:
     is_person: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """A table: a header and rows of as many cells; the first cell of each row is its name."""
 
@@ -100,7 +100,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Form:
     """A form with an optional title, its fields, and perhaps a table."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -19,9 +18,10 @@ from PIL.ImageFont import FreeTypeFont
 from galago.drawing.effects import Colour
 from galago.drawing.sample import Glyph, Setting, Split
 from galago.errors import TrainingError, UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Family:
     """A font family: the Debian package that holds it and the file names of the styles in use."""
 
@@ -191,7 +191,7 @@ _FOLDERS = (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Face:
     """One font file; `at` and `with_capitals` give it at a size."""
 

@@ -8,7 +8,6 @@ Task "needle" asks where the needle stands in percent of the scale, from which a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import cos, radians, sin
 
 import numpy as np
@@ -19,6 +18,7 @@ from galago.drawing.sample import Drawing, Glyph, Question, Recipe, Setting, Spl
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, blend, chance, near, pick, sample
 from galago.drawing.sign_symbols import Board, Point
 from galago.drawing.typeset import Type, fit, type_of
+from galago.frozen import frozen
 
 PHRASES: Phrases = {
     "value": (
@@ -94,7 +94,7 @@ _RED: Colour = (214, 34, 38)
 _GREEN: Colour = (44, 150, 70)
 
 
-@dataclass(frozen=True)
+@frozen
 class Scale:
     """Numbers from `low` to `high`, one printed every `major`; each such part has `minor` small divisions."""
 
@@ -131,7 +131,7 @@ class Scale:
         return (value - self.low) / self.span
 
 
-@dataclass(frozen=True)
+@frozen
 class _Quantity:
     name: str
     unit: str
@@ -167,7 +167,7 @@ _QUANTITIES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class _Dial:
     """Where things are on the board: the pivot, the radius of the ticks' outer end, and the swept angle."""
 
@@ -184,7 +184,7 @@ class _Dial:
         )
 
 
-@dataclass(frozen=True)
+@frozen
 class _Reading:
     quantity: _Quantity
     scale: Scale

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from galago.drawing.paper import Print, Row, capacity, choose_print, lines_of, s
 from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, mixed, near, pick, sample
 from galago.drawing.typeset import fit
+from galago.frozen import frozen
 
 FIELD_WORDS: Mapping[str, tuple[str, ...]] = {
     "product": ("product", "product name", "name of the product"),
@@ -142,7 +143,7 @@ _SIZES = ((7, 10), (8, 9), (8, 11), (10, 10), (11, 11))
 _BARCODE_HEIGHT = 46
 
 
-@dataclass(frozen=True)
+@frozen
 class Label:
     """What a label says; None is not printed. `contents` is the weight or, of a liquid, the volume."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from galago.drawing.fonts import Face
 from galago.drawing.sample import Setting
 from galago.drawing.sheet import Sheet, blend, chance, near
 from galago.drawing.typeset import Type, type_of
+from galago.frozen import frozen
 
 SMALLEST_CAPITALS = 12.5
 """Pixels from the baseline to the top of a capital in the smallest print of a document."""
@@ -22,7 +22,7 @@ _RULE = 0.45
 _TRIAL_CAPITALS = 13.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Row:
     """One row: its pieces of text from left to right, or none for a drawn line (a rule).
 
@@ -43,7 +43,7 @@ class Row:
         return " ".join(piece for piece in self.pieces if piece)
 
 
-@dataclass(frozen=True)
+@frozen
 class Print:
     """Faces, ink and size of a block of rows: `capitals` is the height of an H in pixels at scale 1."""
 

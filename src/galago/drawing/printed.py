@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import asin, degrees, radians, sin
 
 import numpy as np
@@ -16,6 +16,7 @@ from galago.drawing.following import following
 from galago.drawing.phrasing import article, ask
 from galago.drawing.sample import CellLabels, Drawing, Glyph, Pixels, Question, Recipe, Setting
 from galago.drawing.shapes import COLOURS, KINDS, plural
+from galago.frozen import frozen
 
 SMALLEST_CAPITALS = 12.0
 """Pixels from the baseline to the top of a capital in the smallest print."""
@@ -29,7 +30,7 @@ _ABOVE, _BELOW = 1.12, 0.35
 """How far letters reach above and below their baseline, over the height of a capital."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _Block:
     """Lines of text set in one font, with the height of a capital in pixels and the tilt in degrees."""
 

@@ -7,12 +7,14 @@ Draws nothing itself; the recipes (`scenes.py`, `printed.py`, ...) do, from a se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from galago.frozen import frozen
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -35,7 +37,7 @@ class Split(Enum):
     HELD_OUT = 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Question:
     """One question with its right answer; `spelled`: the answer is text read from the picture.
 
@@ -49,7 +51,7 @@ class Question:
     tolerance: float = 0.0
 
 
-@dataclass(frozen=True)
+@frozen
 class Glyph:
     """One visible character and its centre in pixels of the picture."""
 
@@ -58,7 +60,7 @@ class Glyph:
     y: float
 
 
-@dataclass(frozen=True)
+@frozen
 class CellLabels:
     """What lies in each cell: arrays [..., rows, cols, ...] in which 0 means nothing.
 
@@ -120,7 +122,7 @@ class CellLabels:
         return CellLabels(**{name: array[picture] for name, array in vars(self).items()})
 
 
-@dataclass(frozen=True)
+@frozen
 class Drawing:
     """A picture `pixels` [H, W, 3] (RGB) with what is true about it."""
 
@@ -129,7 +131,7 @@ class Drawing:
     cells: CellLabels
 
 
-@dataclass(frozen=True)
+@frozen
 class Setting:
     """What a recipe is asked for: size in cells, split, difficulty 0 (large, short, clean) to 1, fonts."""
 
@@ -154,7 +156,7 @@ class Setting:
         return easy + (hard - easy) * self.difficulty
 
 
-@dataclass(frozen=True)
+@frozen
 class Recipe:
     """A kind of picture. `number` is part of each seed and never changes; `sizes` (rows, cols) in cells."""
 

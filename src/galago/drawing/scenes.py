@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from PIL import Image
 
@@ -11,6 +9,7 @@ from galago.drawing import scene_questions
 from galago.drawing.effects import Colour, any_colour, background, distance, paper, photograph
 from galago.drawing.sample import CELL, MOST_SHAPES, CellLabels, Drawing, Pixels, Recipe, Setting
 from galago.drawing.shapes import COLOURS, KINDS, Shape, stencil, tint
+from galago.frozen import frozen
 
 LEAST_CONTRAST = 170.0
 """Distance (`effects.distance`) of every shape's colour from its background."""
@@ -22,7 +21,7 @@ _TURN = 14
 _TRIES = 24
 
 
-@dataclass(frozen=True)
+@frozen
 class _Plan:
     """What is placed before anything is painted."""
 

@@ -6,13 +6,14 @@ value). Colours, bezels and truths are made elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from galago.frozen import frozen
 
 Point = tuple[float, float]
 
@@ -49,7 +50,7 @@ class Placed(NamedTuple):
     character: str
 
 
-@dataclass(frozen=True)
+@frozen
 class SegmentStyle:
     """The make of a seven-segment display. Lengths are shares of the digit height.
 
@@ -67,7 +68,7 @@ class SegmentStyle:
     ghost: float = 0.06
 
 
-@dataclass(frozen=True)
+@frozen
 class DotStyle:
     """The make of a dot matrix: `dot` is the pitch in pixels, `fill` the share of it that a dot covers."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi, radians, sin
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from galago.drawing.effects import Colour
 from galago.drawing.sample import Pixels
+from galago.frozen import frozen
 
 KINDS = ("circle", "square", "triangle", "star", "diamond", "cross", "heart", "ring")
 COLOURS: dict[str, Colour] = {
@@ -35,7 +35,7 @@ _FINE = 4
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@frozen
 class Shape:
     """One drawn shape: its centre, circumscribed `radius` and tight `box` (x1/y1 exclusive) in pixels."""
 
@@ -52,7 +52,7 @@ class Shape:
         return f"{self.colour} {self.kind}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Stencil:
     """Coverage of a shape on a square canvas whose middle pixel is the shape's centre."""
 

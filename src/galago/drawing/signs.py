@@ -7,7 +7,7 @@ with a space between them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from galago.drawing.sample import Drawing, Question, Recipe, Setting, Split
 from galago.drawing.sheet import NONE, Asker, Phrases, Sheet, chance, near, pick, sample
 from galago.drawing.sign_symbols import SYMBOLS, Board, Point, arrow, octagon
 from galago.drawing.typeset import fit
+from galago.frozen import frozen
 
 COLOURS: dict[str, Colour] = {
     "red": (200, 24, 34), "blue": (20, 84, 176), "yellow": (250, 206, 24), "green": (0, 132, 78),
@@ -24,7 +25,7 @@ COLOURS: dict[str, Colour] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Sign:
     """A sign: what it means, its shape, field and rim colours, symbol or text, and the kind of message."""
 

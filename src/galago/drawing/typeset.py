@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from PIL import Image, ImageDraw
@@ -10,11 +9,12 @@ from PIL import Image, ImageDraw
 from galago.drawing.effects import Colour
 from galago.drawing.fonts import Face, capital_height
 from galago.drawing.sample import Glyph
+from galago.frozen import frozen
 
 _CACHED_TYPES = 2048
 
 
-@dataclass(frozen=True)
+@frozen
 class _Stamp:
     """A character: its grey mask, the mask's corner as seen from the pen on the baseline, and its advance."""
 

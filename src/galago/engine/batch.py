@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,7 @@ from galago.engine.kv import SequenceCache
 from galago.engine.load import LoadedModel
 from galago.engine.prefix import PrefixStore, common
 from galago.engine.share import BESIDE, CHUNK, Pending, share
+from galago.frozen import frozen
 from galago.text import StreamDecoder
 
 Computing = Callable[[], AbstractContextManager[None]]
@@ -45,7 +45,7 @@ class _Beginning(NamedTuple):
     giver: Job | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """Rows of some jobs for one call of the decoder, and what came of it."""
 

@@ -7,7 +7,7 @@ read; dense and packed tensors stay memory-mapped, conversion happens only where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from galago.files import StrPath, read_json_object
 from galago.formats import packed
 from galago.formats.mapped import MappedPages
 from galago.formats.safetensors import SINGLE_FILE, StoredTensor, open_folder, open_with_metadata
+from galago.frozen import frozen
 from galago.models import Family, ModelConfig, Processor, Tensor, family
 from galago.packing import Bf16Weight, PackedWeight, Weight
 from galago.types import Weights
@@ -36,7 +37,7 @@ SAMPLES, SAMPLE = 4, 64
 _DENSE = {"F32": "f32", "F16": "f32", "BF16": "bf16"}  # float16 has no kernels: its values are exact in f32
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Checkpoint:
     """An opened model folder; `tensors` is the family's table, `stored` what the files hold."""
 

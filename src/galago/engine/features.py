@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from galago.errors import FeaturesError, WeightError
 from galago.files import StrPath
 from galago.formats import safetensors
+from galago.frozen import frozen
 from galago.models import Visual
 from galago.types import Grid
 
@@ -26,7 +27,7 @@ _KEY = "galago-features"
 _SIZES = ("grid", "resized", "original")
 
 
-@dataclass(frozen=True)
+@frozen
 class Maker:
     """Which model made features: its name for people, its revision and precision for the comparison."""
 
@@ -38,7 +39,7 @@ class Maker:
         return f"{self.name!r} ({self.precision}, revision {self.revision[:8]})"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class EncodedImage:
     """A picture, or the frames of a video, as the language model takes it.
 

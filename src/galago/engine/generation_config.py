@@ -6,14 +6,13 @@ here are `UNUSED`; rules that Galago does not have must be at the value that swi
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from galago.errors import ConfigError, UsageError
 from galago.files import read_json_object
+from galago.frozen import frozen
 from galago.types import SamplingParams
 
 DRAW = ("temperature", "top_k", "top_p", "min_p")
@@ -39,7 +38,7 @@ OFF: Mapping[str, Any] = {
 """Rules of other engines, with the value (or null) at which they change nothing."""
 
 
-@dataclass(frozen=True)
+@frozen
 class GenerationConfig:
     """The tokens that end an answer, and the checkpoint's own values for some of `SamplingParams`."""
 
@@ -62,6 +61,8 @@ def read_generation_config(folder: Path, vocabulary: int) -> GenerationConfig:
                 hint=f"remove {key!r} from the file if the answers may do without it",
             )
         if key not in OFF and key not in USED and key not in UNUSED:
+            import difflib  # only a mistake needs it
+
             close = difflib.get_close_matches(key, (*USED, *UNUSED, *OFF), n=1)
             raise ConfigError(
                 f"{file}: the key {key!r} is not known",

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import ConfigError, SchemaError, UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class ConstraintSpec:
     """What an answer must be: exactly one of the three is set.
 

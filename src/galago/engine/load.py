@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from galago.engine.generation_config import GenerationConfig, read_generation_co
 from galago.engine.later import Later
 from galago.engine.memory import MemoryPlan
 from galago.engine.room import would_fit
+from galago.frozen import frozen
 from galago.kernels.context import usable_processors
 from galago.models import Family, ModelConfig, Processor, Tensor, VisionLanguageModel
 from galago.text import Tokenizer
@@ -31,7 +32,7 @@ Progress = Callable[[int, int], None]
 """Told (bytes of the file converted, all bytes to convert); not called when nothing is to be converted."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class LoadedModel:
     """All that an engine needs of one model. Weights may be memory-mapped: the files must stay in place."""
 

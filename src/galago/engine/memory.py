@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from galago.errors import OutOfMemoryError, UsageError
+from galago.frozen import frozen
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@frozen
 class MemoryPlan:
     """Bytes by what they are for, and the choices that make them fit.
 

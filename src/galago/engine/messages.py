@@ -6,17 +6,17 @@ Everything that is not understood is refused by name; nothing is dropped.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from galago.engine.features import EncodedImage
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 DEFAULT_FPS = 2.0
 """Frames per second of a video whose message does not say, as the reference assumes."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Look:
     """A picture, or the frames of a video, where a message refers to it."""
 

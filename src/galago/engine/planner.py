@@ -8,7 +8,7 @@ the decoder. Then the model is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from galago import device
 from galago.engine.cache import RAM_BYTES
@@ -18,6 +18,7 @@ from galago.engine.prefix import PREFIX_BYTES
 from galago.engine.share import CHUNK
 from galago.engine.weigh import weigh
 from galago.errors import OutOfMemoryError
+from galago.frozen import frozen
 from galago.types import Weights
 
 PROGRAM_BYTES = 60 << 20
@@ -40,7 +41,7 @@ ROWS = 2048
 """Patches encoded at a time where memory is not short."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Size:
     """How much a model may take on at once."""
 
@@ -60,7 +61,7 @@ SIZES = (
 """What is tried in turn; where more fits than the first, more is taken."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Room:
     """Bytes that may be taken, None without bound: of all pages, and of those that are no pages of a file."""
 

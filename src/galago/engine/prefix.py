@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.engine.kv import SequenceCache, held_bytes
+from galago.frozen import frozen
 
 PREFIX_BYTES = 256 << 20
 KEPT = 24
 """Sequences that are kept at most, however short: a process is soon as large as it will ever be."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class _Entry:
     identity: NDArray[np.int64]
     cache: SequenceCache

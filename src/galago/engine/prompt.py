@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from galago.engine.features import EncodedImage
 from galago.engine.load import LoadedModel
 from galago.engine.sight import Sight
 from galago.errors import ConfigError, ContextLengthError
+from galago.frozen import frozen
 from galago.text import guard_messages
 
 Ids = NDArray[np.int64]
@@ -21,7 +21,7 @@ Shown = EncodedImage | Sight
 """A picture of a prompt; of one that is on its way, all but the features is known."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Rows:
     """Neighbouring tokens of a sequence: `ids` and `feature_rows` [n], `positions` [axes, n]."""
 
@@ -30,7 +30,7 @@ class Rows:
     positions: Ids
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Prompt:
     """T tokens of a prompt. `ids` [T] has placeholders where `feature_rows` [T] names a row of the features.
 

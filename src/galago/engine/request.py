@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from galago.engine.grammar import ConstraintSpec
 from galago.errors import UsageError
+from galago.frozen import frozen
 from galago.media.detail import useful_pixels
 from galago.models import Processor
 from galago.types import SamplingParams
@@ -24,7 +25,7 @@ AUTO_LEAST = 64
 """Tokens that "auto" gives any picture that is large enough: what looks plain may still be asked about."""
 
 
-@dataclass(frozen=True)
+@frozen
 class PictureBounds:
     """What one picture may cost; None leaves the model's own bound.
 
@@ -78,7 +79,7 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
     """One answer that is wanted.
 

@@ -13,7 +13,8 @@ The rule, which `tests/pure/test_engine_share.py` holds:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from galago.frozen import frozen
 
 CHUNK = 512
 """Rows of one step while nothing is written: enough for products to run at full speed, and little scratch."""
@@ -25,7 +26,7 @@ DEVICE_BESIDE = 1024
 """`BESIDE` of a GPU: some 20 ms for a model of 3 billion parameters. From reasoning, not measured."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Pending:
     """Rows that one answer has yet to feed; `is_writing` once its prompt is fed."""
 

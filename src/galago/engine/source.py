@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from galago.errors import ModelNotFoundError
 from galago.files import StrPath
+from galago.frozen import frozen
 
 EMBEDDED = ("nano",)
 """Models that come with the package, each in the folder of its name."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """A model folder and what answers call the model."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from galago import nn
 from galago.engine.checkpoint import Checkpoint
 from galago.formats import packed
+from galago.frozen import frozen
 from galago.models import Tensor
 from galago.types import Weights
 
 
-@dataclass(frozen=True)
+@frozen
 class Weighed:
     """Bytes. Mapped weights are pages of the file, which can be given back; own ones are copies.
 

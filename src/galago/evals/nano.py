@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 
 from galago.drawing import RECIPES, Split, draw
@@ -11,13 +10,14 @@ from galago.errors import UsageError
 from galago.evals import metrics
 from galago.evals.metrics import Metric
 from galago.evals.suite import Answerer, Case, Report, judge
+from galago.frozen import frozen
 
 FIRST_SEED = 1_000_000
 QUESTIONS = 500
 BATCH = 50
 
 
-@dataclass(frozen=True)
+@frozen
 class Task:
     """Questions of one task: the recipes they come from, how they are judged, the floors of the release."""
 

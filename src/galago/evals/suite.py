@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.evals.metrics import Metric
+from galago.frozen import frozen
 from galago.types import Answer
 
 
-@dataclass(frozen=True)
+@frozen
 class Case:
     """One question about one picture [H, W, 3] with its only true answer."""
 
@@ -29,7 +30,7 @@ Answerer: TypeAlias = Callable[[Sequence[Case]], Sequence[str]]
 """Answers cases in order; sees several at a time so that it can batch, and reads no truths."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Score:
     """A task's means over `count` cases by metric, the floors set for some of them, and a few failures."""
 
@@ -54,7 +55,7 @@ class Score:
         return 1.96 * math.sqrt(max(share * (1 - share), 1e-9) / max(1, self.count))
 
 
-@dataclass(frozen=True)
+@frozen
 class Report:
     """The scores of a suite."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from galago.errors import UsageError
 from galago.files import StrPath
+from galago.frozen import frozen
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the bytes of weights written so far and of the whole."""
@@ -20,7 +20,7 @@ FORMS: Final = {"hf": "galago.export.hf"}
 """Name of a form -> module whose `write(source, folder, dtype, progress)` makes it."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Export:
     """What `export` made; the size is of weights."""
 

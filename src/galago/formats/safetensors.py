@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -32,6 +31,7 @@ from galago.formats.safetensors_header import (
     parse,
     plan,
 )
+from galago.frozen import frozen
 
 __all__ = [
     "StoredTensor",
@@ -48,7 +48,7 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class StoredTensor:
     """A tensor of a file: `array` is a read-only view of the mapped file and keeps the mapping alive.
 

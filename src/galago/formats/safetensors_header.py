@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from galago.errors import WeightError
 from galago.files import StrPath, shown, unique_keys
+from galago.frozen import frozen
 
 ALIGNMENT = 64
 MAX_HEADER_BYTES = 100_000_000
@@ -36,7 +36,7 @@ _REFUSED_DTYPES = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class TensorSpec:
     """What one tensor is: its dtype as the format spells it ("BF16", "F32", "U8", ...) and its shape."""
 
@@ -49,7 +49,7 @@ class TensorSpec:
         return prod(self.shape) * DTYPES[self.dtype].itemsize
 
 
-@dataclass(frozen=True)
+@frozen
 class Header:
     """Where each tensor lies: `offsets` are bytes from the start of the file."""
 

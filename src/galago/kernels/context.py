@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from galago.errors import UsageError
+from galago.frozen import frozen
 
 if TYPE_CHECKING:
     from galago.kernels import _native
@@ -42,7 +43,7 @@ class ThreadPool:
         return f"ThreadPool({self.threads})"
 
 
-@dataclass(frozen=True)
+@frozen
 class Context:
     """How numpy arrays are computed with; torch tensors bring their own device and threads."""
 

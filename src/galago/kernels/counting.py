@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago import packing
+from galago.frozen import frozen
 from galago.kernels.context import using
 from galago.packing import Bits, PackedWeight
 
 F32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@frozen
 class Stub:
     """A weight without numbers, for counting alone: its shape, the bytes it would hold, its arithmetic."""
 

@@ -10,13 +10,13 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import MissingDependencyError, UsageError
+from galago.frozen import frozen
 from galago.packing import Weight
 
 DEVICES: Final = {
@@ -154,7 +154,7 @@ class _Caller:
         pass
 
 
-@dataclass(frozen=True)
+@frozen
 class Gpu:
     """A GPU that torch can compute on."""
 

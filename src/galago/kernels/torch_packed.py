@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch.nn.functional as F  # noqa: N812 - the name everybody uses
 from numpy.typing import NDArray
 from torch import Tensor
 
+from galago.frozen import frozen
 from galago.packing import BIAS, PANEL, STEP, PackedWeight
 
 _BLOCK_VALUES = 1 << 24
@@ -30,7 +30,7 @@ FUSED_GROUPS = (32, 64, 128, 256)
 """Groups that the fused kernel takes: its tiles are powers of two, and have to fit in registers."""
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class PackedTensor:
     """A matrix [rows, cols], scale * value + offset, with groups padded to their full size by values of 0.
 

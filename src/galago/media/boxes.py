@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import UsageError
+from galago.frozen import frozen
 from galago.types import Box
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _Place = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels of the drawing
 _Colour = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class _Pen:
     """Sizes that fit the picture: `unit` is the width of a thin line."""
 

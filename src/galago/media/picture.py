@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import PictureError, UsageError
+from galago.frozen import frozen
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Picture:
     """`pixels` [H, W, 3] RGB, not to be written to; `notes` are what the reader should know about the source.
 
@@ -32,7 +32,7 @@ class Picture:
         return int(self.pixels.shape[1])
 
 
-@dataclass(frozen=True)
+@frozen
 class PictureLimits:
     """What is refused before it is decoded, and how long a URL may take in all. UsageError out of range."""
 

@@ -6,7 +6,7 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import ConfigError
+from galago.frozen import frozen
 from galago.nn import Angles, Array, Cache, Module
 from galago.types import Box, Grid, Weights
 
 
-@dataclass(frozen=True)
+@frozen
 class Tensor:
     """One parameter of a model and how files spell it.
 
@@ -45,7 +46,7 @@ class Tensor:
         return min(wanted, self.floor, key=finest_first.index)
 
 
-@dataclass(frozen=True)
+@frozen
 class Visual:
     """One picture or video of a prompt as the vision tower takes it.
 
@@ -100,7 +101,7 @@ class ModelConfig(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Pieces:
     """How a tower works when memory is short; the numbers that come out are the same.
 
@@ -237,7 +238,7 @@ class Boxes(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@frozen
 class Family:
     """A model family: plain functions over its config."""
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.frozen import frozen
+
 Array: TypeAlias = Any
 """A numpy array, a packed weight or a torch tensor: `galago.kernels` dispatches on the kind."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Parameter:
     """The place of an array in a layer: its shape, and how training from nothing starts it.
 

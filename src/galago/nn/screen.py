@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from galago import kernels
+from galago.frozen import frozen
 from galago.nn.module import Array
 
 
-@dataclass(frozen=True, eq=False)
+@frozen(eq=False)
 class Screen:
     """`rough` is a coarse copy of `weight`, both [N, dim]."""
 

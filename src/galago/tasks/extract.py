@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from galago.engine.grammar import ConstraintSpec
 from galago.errors import GalagoError, SchemaError
+from galago.frozen import frozen
 from galago.tasks import prompts
 from galago.types import Answer
 
 
-@dataclass(frozen=True)
+@frozen
 class Wanted:
     """How to ask, what constrains the answer, and how its text becomes the value."""
 

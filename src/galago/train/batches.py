@@ -7,7 +7,6 @@ start after the picture: exactly what the first question about a picture sees wh
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from galago.drawing import CELL, CellLabels, Question
+from galago.frozen import frozen
 from galago.train.corpus import spans
 from galago.train.pool import Shard
 from galago.train.vocabulary import ASSISTANT, END, IMAGE, MARKS, USER, VISION_END, VISION_START
@@ -37,31 +37,41 @@ ASKED = {
 Those named are learned before the others, or help them (LOG 2026-11-28).
 """
 
+LAST_DIGIT, OTHER_DIGITS = 0.3, 2.0
+"""What a coordinate's digits weigh: one pixel is hardly seen, ten lose a small box (LOG 2026-11-29)."""
+COORDINATES = ("box", "edge")
+"""Tasks whose answers' numbers are coordinates."""
 
-@dataclass(frozen=True)
+
+@frozen
 class Turn:
-    """A question about picture number `picture` and its answer as tokens; the `known` are not predicted."""
+    """A question about picture number `picture` and its answer as tokens; the `known` are not predicted.
+
+    `weight` is what each token counts for.
+    """
 
     picture: int
     task: str
     ids: list[int]
     known: NDArray[np.bool_]
+    weight: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-@dataclass(frozen=True)
+@frozen
 class Rows:
-    """Turns of similar length: `picture` [n], `ids` and `targets` [n, A] (-1 where nothing is learned)."""
+    """Turns of similar length: `picture` [n], `ids`, `targets` (-1: nothing to learn), `weight` [n, A]."""
 
     picture: NDArray[np.int64]
     ids: NDArray[np.int64]
     targets: NDArray[np.int64]
+    weight: NDArray[np.float32]
     tasks: list[str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Batch:
     """B pictures [B, H, W, 3] of `grid` (rows, cols) cells with labels per cell, and turns about them."""
 
@@ -95,7 +105,11 @@ class Spelling:
                 said[:0] = text.encode() if spelled else self.encode(text)
             ids += asked + said
             known += [True] * len(asked) + [False] * len(said)
-        return Turn(picture, questions[-1].task, ids, np.array(known))
+        weight = np.ones(len(ids), np.float32)
+        if questions[-1].task in COORDINATES:
+            digit = np.isin(ids, list(b"0123456789"))
+            weight[digit] = np.where(np.append(digit[1:], False)[digit], OTHER_DIGITS, LAST_DIGIT)
+        return Turn(picture, questions[-1].task, ids, np.array(known), weight)
 
 
 def choose_turns(
@@ -130,10 +144,13 @@ def pack(turns: list[Turn]) -> list[Rows]:
         width = -(-max(map(len, chosen)) // 8) * 8
         ids = np.full((len(chosen), width), MARKS[END], np.int64)
         targets = np.full((len(chosen), width), -1, np.int64)
+        weight = np.ones((len(chosen), width), np.float32)
         for row, turn in enumerate(chosen):
             ids[row, : len(turn)] = turn.ids
             targets[row, : len(turn) - 1] = np.where(turn.known[1:], -1, turn.ids[1:])
-        packed.append(Rows(np.array([t.picture for t in chosen]), ids, targets, [t.task for t in chosen]))
+            weight[row, : len(turn) - 1] = turn.weight[1:]
+        pictures = np.array([turn.picture for turn in chosen])
+        packed.append(Rows(pictures, ids, targets, weight, [turn.task for turn in chosen]))
     return packed
 
 

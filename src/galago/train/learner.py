@@ -16,7 +16,7 @@ from galago import nn
 from galago.device.sensed import ROOT, fields
 from galago.drawing import CELL, CHARACTERS_PER_CELL, MOST_SHAPES, NEEDLE_STEPS
 from galago.models import family
-from galago.train.batches import Batch, Rows, patches, prefix_ids, prefix_positions
+from galago.train.batches import LAST_DIGIT, OTHER_DIGITS, Batch, Rows, patches, prefix_ids, prefix_positions
 
 CHARACTER_CODES = 128
 KINDS = 32
@@ -24,7 +24,7 @@ COLOURS = 32
 PLACES = 16
 DIGITS = 3
 COUNTS = 4
-LENGTH_POWER = 0.5
+LENGTH_POWER = 0.25
 """Of an answer's length, by which its tokens weigh less; 1 makes answers alike (Chen et al. 2024)."""
 
 
@@ -240,9 +240,10 @@ class Learner:
         near = F.smooth_l1_loss(found[:, :4], torch.as_tensor(apart, device=self.device).float(), beta=0.1)
         logits = found[:, 4:].reshape(-1, 10)
         target = torch.as_tensor(digits.reshape(-1), device=self.device)
-        each = F.cross_entropy(logits, target)
-        _count(tasks, "cell.box", each, (logits.argmax(-1) == target))
-        return near + each
+        each = F.cross_entropy(logits, target, reduction="none")
+        _count(tasks, "cell.box", each.mean(), (logits.argmax(-1) == target))
+        weight = torch.tensor((OTHER_DIGITS, OTHER_DIGITS, LAST_DIGIT), device=self.device)
+        return near + (each.view(-1, DIGITS) * weight).mean()
 
     def _needles(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
         """How far up its scale the needle points that turns in a cell."""
@@ -326,9 +327,9 @@ class Learner:
         target = torch.as_tensor(targets[learned], device=self.device)
         each = F.cross_entropy(logits, target, reduction="none")
         lengths = np.bincount(turn_of[learned])
-        weight = torch.as_tensor(
-            lengths[turn_of[learned]] ** -LENGTH_POWER, dtype=torch.float32, device=self.device
-        )
+        shares = np.concatenate([rows.weight.reshape(-1) for rows in batch.rows])[learned]
+        shares *= lengths[turn_of[learned]] ** -LENGTH_POWER
+        weight = torch.as_tensor(shares, dtype=torch.float32, device=self.device)
         names = [task for rows in batch.rows for task in rows.tasks]
         _count_turns(tasks, names, turn_of[learned], each, logits.argmax(-1) == target)
         return (each * weight).sum() / weight.sum()

@@ -11,13 +11,14 @@ import json
 import multiprocessing
 import os
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.drawing import CellLabels, Drawing, Question, Split, draw
+from galago.frozen import frozen
 
 SHARD_PICTURES = 64
 REST = 6.0
@@ -28,7 +29,7 @@ machine lets pictures be learned by heart, one that rests less takes it from the
 """
 
 
-@dataclass(frozen=True)
+@frozen
 class Source:
     """What one kind of batch is drawn from: a recipe at one size (rows, cols in cells), with its share.
 
@@ -47,7 +48,7 @@ class Source:
         return f"{self.recipe}-{self.size[0]}x{self.size[1]}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Shard:
     """Pictures of one source: pixels [n, H, W, 3], the labels of all, the questions of each."""
 

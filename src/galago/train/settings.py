@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from galago.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Settings:
     """Settings of a run of `galago train nano`."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from galago.errors import ConfigError
+from galago.frozen import frozen
 from galago.models.config import ConfigReader
 from galago.models.qwen2_vl.config import (
     TEXT_UNUSED,
@@ -21,7 +21,7 @@ from galago.models.qwen2_vl.config import (
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class WindowedVisionConfig(VisionConfig):
     """Sizes of a tower most of whose blocks attend within windows."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from galago.errors import ConfigError
+from galago.frozen import frozen
 from galago.models.config import ConfigReader
 
 TEXT_UNUSED = (
@@ -17,7 +17,7 @@ TEXT_UNUSED = (
 VISION_UNUSED = ("in_chans", "spatial_patch_size", "rope_parameters")
 
 
-@dataclass(frozen=True)
+@frozen
 class TextConfig:
     """Sizes of the decoder."""
 
@@ -35,7 +35,7 @@ class TextConfig:
     tied: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class VisionConfig:
     """Sizes of the vision tower; `out_dim` is the decoder's width."""
 
@@ -59,7 +59,7 @@ class VisionConfig:
         return 3 * self.temporal_patch * self.patch**2
 
 
-@dataclass(frozen=True)
+@frozen
 class Config:
     """A checkpoint of the family."""
 

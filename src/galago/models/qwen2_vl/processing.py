@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from galago.errors import OutOfMemoryError, PictureError, UsageError
+from galago.frozen import frozen
 from galago.media import resize_bicubic
 from galago.models.config import ConfigReader
 from galago.models.family import Visual
@@ -34,7 +35,7 @@ UNUSED = (
 """Keys of preprocessor_config.json that concern other stages (frame sampling) or choose nothing here."""
 
 
-@dataclass(frozen=True)
+@frozen
 class QwenProcessor:
     """The settings of preprocessor_config.json and what follows from them."""
 
