@@ -141,8 +141,12 @@ def test_the_last_digit_of_a_coordinate_weighs_least_and_other_numbers_as_words(
     place = box.ids.index(ord("6"))
     assert rows.targets[0, place - 1] == ord("6")
     assert rows.weight[0, place - 1] == last
-    read = spelling.turn(0, [Question("Read it.", "15", "seven_segment", spelled=True)])
-    assert set(read.weight.tolist()) == {1.0}
+    read = Question("Read it.", "15", "seven_segment", spelled=True)
+    assert set(spelling.turn(0, [read]).weight.tolist()) == {1.0}
+    for pair in ([read, Question("Where?", "15", "edge")], [Question("Where?", "15", "edge"), read]):
+        both = spelling.turn(0, pair)
+        weights = [w for i, w in zip(both.ids, both.weight, strict=True) if i in list(b"15")]
+        assert weights == ([1, 1, other, last] if pair[0] is read else [other, last, 1, 1])
 
 
 def test_turns_are_padded_to_their_group_only(spelling):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ Those named are learned before the others, or help them (LOG 2026-11-28).
 
 LAST_DIGIT, OTHER_DIGITS = 0.3, 2.0
 """What a coordinate's digits weigh: one pixel is hardly seen, ten lose a small box (LOG 2026-11-29)."""
+DIGITS = frozenset(b"0123456789")
 COORDINATES = ("box", "edge")
 """Tasks whose answers' numbers are coordinates."""
 
@@ -98,6 +100,7 @@ class Spelling:
         """A turn of one question, or a short conversation of several about the same picture."""
         ids: list[int] = []
         known: list[bool] = []
+        weight: list[float] = []
         for place, question in enumerate(questions):
             asked = [MARKS[USER]] * (place > 0) + list(self.encode(question.text)) + [MARKS[ASSISTANT]]
             said = [MARKS[END]]
@@ -105,11 +108,17 @@ class Spelling:
                 said[:0] = text.encode() if spelled else self.encode(text)
             ids += asked + said
             known += [True] * len(asked) + [False] * len(said)
-        weight = np.ones(len(ids), np.float32)
-        if questions[-1].task in COORDINATES:
-            digit = np.isin(ids, list(b"0123456789"))
-            weight[digit] = np.where(np.append(digit[1:], False)[digit], OTHER_DIGITS, LAST_DIGIT)
-        return Turn(picture, questions[-1].task, ids, np.array(known), weight)
+            weight += [1.0] * len(asked) + _weights(question.task, said)
+        return Turn(picture, questions[-1].task, ids, np.array(known), np.array(weight, np.float32))
+
+
+def _weights(task: str, said: list[int]) -> list[float]:
+    """What each token of an answer counts for."""
+    if task not in COORDINATES:
+        return [1.0] * len(said)
+    digit = [token in DIGITS for token in (*said, MARKS[END])]
+    of_digit = {True: OTHER_DIGITS, False: LAST_DIGIT}
+    return [of_digit[after] if here else 1.0 for here, after in pairwise(digit)]
 
 
 def choose_turns(
