@@ -1,15 +1,14 @@
 """`frozen`: a dataclass whose fields nobody assigns to, cheap to define.
 
-`dataclass(frozen=True)` writes and compiles six methods for each class: half a millisecond of every start, of
-which an answer needs sixty. Here one method is compiled and the others are shared; the type checker refuses
-assignments, not every single one at run time.
+`dataclass(frozen=True)` writes and compiles six methods for each class, half a millisecond of every start; an
+answer needs sixty such classes. Here one method is compiled and the others are shared, and the type checker
+refuses assignments, not the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -54,12 +53,14 @@ def _repr(self: Any) -> str:
 
 def _compare_by_value(cls: type[Any]) -> None:
     names = [each.name for each in fields(cls) if each.compare]
-    key = attrgetter(*names) if names else type
+
+    def values(self: Any) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in names)
 
     def equal(self: Any, other: Any) -> bool:
-        return bool(key(self) == key(other)) if type(other) is type(self) else NotImplemented
+        return values(self) == values(other) if type(other) is type(self) else NotImplemented
 
     def hashed(self: Any) -> int:
-        return hash(key(self))
+        return hash(values(self))
 
     cls.__eq__, cls.__hash__ = equal, hashed  # type: ignore[assignment]

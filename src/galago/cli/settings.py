@@ -1,6 +1,6 @@
 """From a settings dataclass to a command: its fields give the flags, variables, help and reference page.
 
-A command is a module with a frozen dataclass `Settings` and a function `run(settings)`. A field is made by
+A command is a module with a `frozen` class `Settings` and a function `run(settings)`. A field is made by
 `argument`, `option` or `flag`; its annotation says what it holds. Does not run anything by itself.
 """
 
