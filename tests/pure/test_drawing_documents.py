@@ -155,3 +155,55 @@ def test_every_question_has_eight_wordings():
 def test_a_form_too_narrow_for_a_table_has_none():
     rng = np.random.default_rng(0)
     assert all(document_texts.form(rng, 8, 11, 1.0).table is None for _ in range(20))
+
+
+def receipt_rows(split, count=120):
+    """The rows of receipts: [(content, texts, place of the first item, place of the total)]."""
+    found = []
+    for seed in range(count):
+        rng = np.random.default_rng(seed)
+        sheet = documents._desk(rng, Setting(11, 11, split, 1.0, "minimal"))[0]
+        content = document_texts.receipt(rng, 9, 20)
+        texts = [row.text for row in documents._receipt_rows(sheet, content)]
+        first = texts.index(" ".join(content.items[0]))
+        last = texts.index("", first)
+        total = next(i for i, text in enumerate(texts) if i > last and text.endswith(content.total))
+        found.append((content, texts, first, total))
+    return found
+
+
+def test_what_is_held_out_is_never_trained_on():
+    trained, held_out = receipt_rows(Split.TRAIN), receipt_rows(Split.HELD_OUT)
+    for content, texts, *_ in trained:
+        assert content.date is None or content.date not in texts[0]
+    assert all(content.date in texts[0] for content, texts, *_ in held_out if content.date)
+
+    def vat_row(content, texts):
+        return next(i for i, text in enumerate(texts) if text.startswith(("VAT", "Tax", "incl.")))
+
+    assert all(vat_row(c, texts) > total for c, texts, _, total in trained if c.vat)
+    assert all(vat_row(c, texts) < len(texts) - 1 for c, texts, *_ in held_out if c.vat)
+
+
+def test_a_trained_date_may_stand_anywhere_else_and_not_every_amount_is_an_item():
+    trained = [one for one in receipt_rows(Split.TRAIN) if one[0].date]
+    places = [
+        (next(i for i, text in enumerate(texts) if content.date in text), first, total)
+        for content, texts, first, total in trained
+    ]
+    assert any(place < first for place, first, _ in places)
+    assert any(place > total for place, _, total in places)
+    between = [texts[first + len(content.items) + 1 : total] for content, texts, first, total in trained]
+    assert any(between)
+    assert not all(between)
+
+
+@pytest.mark.parametrize("split", Split)
+def test_held_out_values_stand_in_boxes_and_trained_ones_are_marked_otherwise(split):
+    marks = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        sheet = documents._desk(rng, Setting(11, 11, split, 1.0, "minimal"))[0]
+        form = document_texts.form(rng, 8, 20, table_share=0.4)
+        marks |= {row.mark for row in documents._form_rows(sheet, form)}
+    assert marks == ({"", "box"} if split is Split.HELD_OUT else {"", "line", "bar"})

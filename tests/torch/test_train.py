@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from galago import nn
-from galago.drawing import Question
+from galago.drawing import CELL, Question, draw
 from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
 from galago.formats import safetensors
@@ -19,7 +19,7 @@ from galago.train import checkpoint, nano
 from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
 from galago.train.export import write_mean, write_model
 from galago.train.learner import Learner
-from galago.train.pool import Source, draw_shard, load_shard, save_shard
+from galago.train.pool import Source, draw_shard, gather, load_shard, save_shard
 from galago.train.settings import Settings
 
 CONFIG = json.loads((nano.NANO / "config.json").read_text())
@@ -106,6 +106,23 @@ def test_boxes_and_needles_are_learned_in_every_cell_that_has_one(shard, spellin
     assert seen["cell.needle"][2] == len(dials)
 
 
+def test_each_shape_has_its_middle_in_one_cell(spelling):
+    learner = Learner(CONFIG, seed=1, dtype="float32")
+    pictures = [draw("scene", seed, size=(6, 8), fonts="minimal") for seed in range(6)]
+    shapes = sum(int(one.cells.counts[..., 3].max()) for one in pictures)
+    told = torch.full((6, 6, 8), -9.0)
+    for number, one in enumerate(pictures):
+        for left, top, right, bottom in one.cells.box[one.cells.box.any(-1)].astype(int) - 1:
+            told[number, (top + bottom) // 2 // CELL, (left + right) // 2 // CELL] = 9.0
+    assert (told > 0).sum() == shapes < sum(int((one.cells.kind > 0).sum()) for one in pictures)
+    learner.heads.middle = lambda features: told.view(-1, 1) + 0 * features[:, :1]
+    batch = make_batch(gather(pictures), spelling, np.random.default_rng(0), tokens_per_cell=0)
+    with torch.no_grad():
+        loss, right, count, *_ = learner.scores(batch).tasks["cell.middle"]
+    assert right == count == shapes
+    assert loss < 0.001 * count
+
+
 def test_patches_are_those_of_the_processor(shard):
 
     found = family(CONFIG["model_type"])
@@ -147,6 +164,18 @@ def test_the_last_digit_of_a_coordinate_weighs_least_and_other_numbers_as_words(
         both = spelling.turn(0, pair)
         weights = [w for i, w in zip(both.ids, both.weight, strict=True) if i in list(b"15")]
         assert weights == ([1, 1, other, last] if pair[0] is read else [other, last, 1, 1])
+
+
+@pytest.mark.parametrize("task", ["caption", "group"])
+def test_the_word_that_says_how_many_weighs_more_than_what_it_counts(spelling, task):
+    said = "Two red rings, a blue star and three grey stars."
+    turn = spelling.turn(0, [Question("What is it?", said, task)])
+    tokenizer = Tokenizer.from_file(str(nano.NANO / "tokenizer.json"))
+    heavy = [tokenizer.id_to_token(i) for i, w in zip(turn.ids, turn.weight, strict=True) if w > 1]
+    assert heavy == ["Two", "\u0120a", "\u0120t"]  # "three" is more than one token
+    assert all(weight == 1 for weight, known in zip(turn.weight, turn.known, strict=True) if known)
+    other = spelling.turn(0, [Question("What is it?", said, "kind")])
+    assert set(other.weight.tolist()) == {1.0}
 
 
 def test_turns_are_padded_to_their_group_only(spelling):

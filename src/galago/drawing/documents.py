@@ -67,7 +67,10 @@ def _print_rows(sheet: Sheet, margin: float, rows: list[Row], capitals: float) -
 
 
 def _receipt_rows(sheet: Sheet, content: Receipt) -> list[Row]:
-    """The printed rows. Held out: the date stands first, the shop at the right, VAT before the total."""
+    """The printed rows. Held out: the date stands first, the shop at the right, VAT before the total.
+
+    Trained on instead: the date in any other place, the last too, and other amounts before the total.
+    """
     rng, held_out = sheet.rng, sheet.setting.split is Split.HELD_OUT
     shop = Row(
         (content.shop,), "right" if held_out else pick(rng, ("centre", "left")), strong=True, scale=1.15
@@ -83,8 +86,11 @@ def _receipt_rows(sheet: Sheet, content: Receipt) -> list[Row]:
     names = ("No", "Receipt", "Bill no", "Receipt no")
     number = [Row((pick(rng, names), content.number), align)] if content.number else []
     head = [*when, shop, *phone, *number] if held_out else [shop, *phone, *when, *number]
-    if not held_out and chance(rng, 0.6):
-        head = mixed(rng, head, *when) if chance(rng, 0.5) else [shop, *phone, *number, *when]
+    foot: list[Row] = []
+    if not held_out and chance(rng, 0.75):
+        way = pick(rng, ("mixed", "mixed", "after", "foot"))
+        head = mixed(rng, head, *when) if way == "mixed" else [shop, *phone, *number]
+        head, foot = (head, when) if way == "foot" else ([*head, *when] if way == "after" else head, [])
     items = [Row(item, "ends") for item in content.items]
     labels = ("TOTAL", "Total", "SUM", "TOTAL EUR", "Total USD", "To pay", "Total:")
     total = [Row((pick(rng, labels), content.total), "ends", strong=True)]
@@ -96,9 +102,25 @@ def _receipt_rows(sheet: Sheet, content: Receipt) -> list[Row]:
         Row(),
         *items,
         Row(),
-        *(vat + total if held_out else total + vat),
+        *(vat + total if held_out else _before_total(sheet, content) + total + vat),
         *_payment(sheet, content),
+        *foot,
     ]
+
+
+def _before_total(sheet: Sheet, content: Receipt) -> list[Row]:
+    """Sometimes an amount that is neither an item nor the total."""
+    rng = sheet.rng
+    if not chance(rng, 0.4):
+        return []
+    saved = f"{int(rng.integers(0, 10))}.{int(rng.integers(0, 100)):02d}"
+    amounts = {
+        ("Subtotal", "SUBTOTAL", "Sub-total", "Sum of goods"): content.total,
+        ("Items", "ITEMS", "Articles", "No of items"): str(len(content.items)),
+        ("You save", "Saved", "Points", "Bonus", "Deposit", "Rounding"): saved,
+    }
+    labels = pick(rng, tuple(amounts))
+    return [Row((pick(rng, labels), amounts[labels]), "ends")]
 
 
 def _payment(sheet: Sheet, content: Receipt) -> list[Row]:
@@ -185,7 +207,7 @@ def _some_fields(ask: Asker, known: dict[str, str | None]) -> Question:
 
 
 def _form_rows(sheet: Sheet, content: Form) -> list[Row]:
-    """The printed rows. Held out: values in boxes at the right or in a column, no colons."""
+    """The printed rows. Held out: values in boxes at the right or in a column, no colons, no other marks."""
     rng, held_out = sheet.rng, sheet.setting.split is Split.HELD_OUT
     rows = []
     if content.title:
@@ -195,13 +217,15 @@ def _form_rows(sheet: Sheet, content: Form) -> list[Row]:
             rows.append(Row())
     layout = pick(rng, ("ends", "labels")) if held_out else pick(rng, ("left", "left", "labels", "ends"))
     colon = "" if held_out or (layout != "left" and chance(rng, 0.3)) else ":"
+    mark = ("box" if layout == "ends" else "") if held_out else pick(rng, ("", "", "line", "bar"))
     for field in content.fields:
         pieces = (field.label + colon, field.value or "")
-        rows.append(Row(pieces, layout, boxed=held_out and layout == "ends"))
+        rows.append(Row(pieces, layout, mark=mark))
     if content.table:
         rows += [Row(), Row(content.table.header, "columns", strong=True)]
         rows += [Row()] if held_out else []
-        rows += [Row(cells, "columns") for cells in content.table.rows]
+        mark = "" if held_out else pick(rng, ("", "", "", "bar"))
+        rows += [Row(cells, "columns", mark=mark) for cells in content.table.rows]
     return rows
 
 

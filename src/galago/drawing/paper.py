@@ -28,14 +28,15 @@ class Row:
 
     `align` is "left", "centre" or "right", "ends" for two pieces at the two margins, and "labels" or
     "columns" for pieces that stand in line with those of the other rows so aligned. `strong` sets it in the
-    second face; `scale` multiplies the size; `boxed` draws a frame around the last piece.
+    second face; `scale` multiplies the size. `mark` is what is drawn for the last piece of two: a "box"
+    around it (only with "ends"), a "line" to write on under it, or a "bar" before it.
     """
 
     pieces: tuple[str, ...] = ()
     align: str = "left"
     strong: bool = False
     scale: float = 1.0
-    boxed: bool = False
+    mark: str = ""
 
     @property
     def text(self) -> str:
@@ -131,7 +132,7 @@ def _fitting(rows: Sequence[Row], face: Face, strong: Face, width: float) -> flo
     for row in rows:
         if row.pieces:
             kind = _type(row, trial)
-            gaps = (len(row.pieces) - 1) * _GAP * kind.capitals + (12 if row.boxed else 0)
+            gaps = (len(row.pieces) - 1) * _GAP * kind.capitals + (12 if row.mark == "box" else 0)
             widest = max(widest, sum(map(kind.width, row.pieces)) + gaps)
     for align in ("labels", "columns"):
         columns = _column_widths(rows, align, trial)
@@ -167,22 +168,36 @@ def _set_row(
 ) -> None:
     left, right, baseline = line
     kind = _type(row, style)
+    last = kind.width(row.pieces[-1])
     if row.align in columns:
-        for x, piece in zip(columns[row.align], row.pieces, strict=True):
-            sheet.write((left + x, baseline), piece, kind, style.ink)
+        places = [left + x for x in columns[row.align]]
     elif row.align == "ends":
-        first, last = row.pieces
-        sheet.write((left, baseline), first, kind, style.ink)
-        if row.boxed:
-            start = right - max(kind.width(last), 2 * style.capitals) - 5
-            frame = start - 4, baseline - style.capitals * 1.25, right, baseline + style.capitals * 0.3
-            sheet.pen.rectangle(frame, outline=blend(style.ink, (255, 255, 255), 0.3))
-            sheet.write((start, baseline), last, kind, style.ink)
-        else:
-            sheet.write((right, baseline), last, kind, style.ink, align="right")
+        start = right - max(last, 2 * style.capitals) - 5 if row.mark == "box" else right - last
+        places = [left, start]
     else:
-        x = {"left": left, "centre": (left + right) / 2, "right": right}[row.align]
-        sheet.write((x, baseline), row.text, kind, style.ink, align=row.align)
+        share = {"left": 0.0, "centre": 0.5, "right": 1.0}[row.align]
+        places = [left + share * (right - left - kind.width(row.text))]
+    pieces = row.pieces if len(places) > 1 else (row.text,)
+    start = places[0] + kind.width(pieces[0]) - last if len(places) == 1 else places[-1]
+    end = right if row.align == "ends" else max(start + last, min(start + 3 * style.capitals, right))
+    _draw_mark(sheet, row.mark, (start, end, baseline), style)
+    for x, piece in zip(places, pieces, strict=True):
+        sheet.write((x, baseline), piece, kind, style.ink)
+
+
+def _draw_mark(sheet: Sheet, mark: str, piece: tuple[float, float, float], style: Print) -> None:
+    """What belongs to a piece of text that lies from the first to the second x on the baseline."""
+    start, end, baseline = piece
+    ink = blend(style.ink, (255, 255, 255), 0.3)
+    if mark == "box":
+        frame = start - 4, baseline - style.capitals * 1.25, end, baseline + style.capitals * 0.3
+        sheet.pen.rectangle(frame, outline=ink)
+    elif mark == "line":
+        y = baseline + style.capitals * 0.25
+        sheet.pen.line((start - 1, y, end, y), ink)
+    elif mark == "bar":
+        x = start - style.capitals * 0.35
+        sheet.pen.line((x, baseline - style.capitals * 1.3, x, baseline + style.capitals * 0.35), ink)
 
 
 def _type(row: Row, style: Print) -> Type:

@@ -43,6 +43,10 @@ LAST_DIGIT, OTHER_DIGITS = 0.3, 2.0
 DIGITS = frozenset(b"0123456789")
 COORDINATES = ("box", "edge")
 """Tasks whose answers' numbers are coordinates."""
+HOW_MANY = 3.0
+"""What the word weighs that says how many are alike: with it most captions fail (LOG 2026-11-29)."""
+GROUPS = ("caption", "group")
+"""Tasks whose answers name groups of alike shapes."""
 
 
 @frozen
@@ -92,6 +96,7 @@ class Spelling:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self.encode = lru_cache(maxsize=100_000)(self._encode)
+        self._parting = {self.encode(text) for text in (",", " and")}
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -108,17 +113,19 @@ class Spelling:
                 said[:0] = text.encode() if spelled else self.encode(text)
             ids += asked + said
             known += [True] * len(asked) + [False] * len(said)
-            weight += [1.0] * len(asked) + _weights(question.task, said)
+            weight += [1.0] * len(asked) + self._weights(question.task, said)
         return Turn(picture, questions[-1].task, ids, np.array(known), np.array(weight, np.float32))
 
-
-def _weights(task: str, said: list[int]) -> list[float]:
-    """What each token of an answer counts for."""
-    if task not in COORDINATES:
-        return [1.0] * len(said)
-    digit = [token in DIGITS for token in (*said, MARKS[END])]
-    of_digit = {True: OTHER_DIGITS, False: LAST_DIGIT}
-    return [of_digit[after] if here else 1.0 for here, after in pairwise(digit)]
+    def _weights(self, task: str, said: list[int]) -> list[float]:
+        """What each token of an answer counts for."""
+        if task in GROUPS:
+            begins = [True, *((token,) in self._parting for token in said[:-1])]
+            return [HOW_MANY if here else 1.0 for here in begins]
+        if task not in COORDINATES:
+            return [1.0] * len(said)
+        digit = [token in DIGITS for token in (*said, MARKS[END])]
+        of_digit = {True: OTHER_DIGITS, False: LAST_DIGIT}
+        return [of_digit[after] if here else 1.0 for here, after in pairwise(digit)]
 
 
 def choose_turns(
