@@ -2,8 +2,9 @@
 
     .venv/bin/python -m benchmarks.run w1 --record FILE --rounds 3
 
-Every sample is a process of its own, and the engines take turns within a round (A B A B). The same call goes
-on where an earlier one stopped, so a long comparison may be taken in pieces with --time-limit.
+Every sample is a process of its own, and the engines take turns within a round, each round another first
+(A B B A). The same call goes on where an earlier one stopped, so a long comparison may be taken in pieces
+with --time-limit.
 """
 
 from __future__ import annotations
@@ -47,11 +48,15 @@ class Turn:
 
 
 def turns(parts: list[str], names: list[str], rounds: int) -> Iterator[Turn]:
-    """Every sample in order: rounds, parts, engines; the ceilings before each round and at the end."""
+    """Every sample in order: rounds, parts, engines; the ceilings before each round and at the end.
+
+    Each round begins with the next engine: what comes first finds the memory that the ceilings gave back.
+    """
     for number in range(1, rounds + 1):
         yield Turn(CEILINGS, MACHINE, number)
+        first = (number - 1) % max(1, len(names))
         for part in parts:
-            yield from (Turn(part, name, number) for name in names)
+            yield from (Turn(part, name, number) for name in names[first:] + names[:first])
     yield Turn(CEILINGS, MACHINE, rounds + 1)
 
 

@@ -148,9 +148,9 @@ def test_pictures_are_drawn_once(tmp_path):
     assert [path.read_bytes() for path in first] == held
 
 
-def test_engines_take_turns_within_a_round():
+def test_engines_take_turns_within_a_round_and_in_being_first():
     order = [(turn.engine, turn.round) for turn in turns(["answers"], ["a", "b"], 2)]
-    assert order == [("machine", 1), ("a", 1), ("b", 1), ("machine", 2), ("a", 2), ("b", 2), ("machine", 3)]
+    assert order == [("machine", 1), ("a", 1), ("b", 1), ("machine", 2), ("b", 2), ("a", 2), ("machine", 3)]
 
 
 def test_a_record_comes_back_from_its_file_and_goes_on(tmp_path):
