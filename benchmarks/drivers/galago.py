@@ -1,9 +1,11 @@
-"""Galago through its Python API; features are not kept on disk."""
+"""Galago through its Python API; features are not kept on disk.
+
+What only the counting at the end needs is imported there: it is no part of loading a model.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +13,6 @@ from numpy.typing import NDArray
 import galago
 from benchmarks.drivers.common import Driver, Job, Values, check_count, run
 from galago import kernels
-from galago.bench.work import count
-from galago.formats.mapped import map_file
-from galago.kernels import native
-from galago.media import read_picture
 
 READ_BYTES = 1 << 30
 """Of the weights, to measure reading with."""
@@ -58,6 +56,9 @@ class Galago(Driver):
 
     def work(self, picture: str) -> Values:
         """Counted on the loaded weights; a multiplication and an addition are two operations."""
+        from galago.bench.work import count
+        from galago.media import read_picture
+
         model, loaded = self._model, self._model.engine.model
         visual = loaded.processor.image(read_picture(picture).pixels)
         counted = count(
@@ -84,6 +85,10 @@ class Galago(Driver):
         half the rate from one second to the next, so an answer between two unlike readings does not count.
         Nothing where none counts.
         """
+        from statistics import median
+
+        from galago.formats.mapped import map_file
+
         largest = max(Path(self.job.model).glob("*.safetensors"), key=lambda path: path.stat().st_size)
         with largest.open("rb") as file:
             size = min(READ_BYTES, largest.stat().st_size)
@@ -103,6 +108,8 @@ class Galago(Driver):
 
     def _read_rate(self, weights: NDArray[np.uint8]) -> float:
         """Bytes of these in a second, from the file cache."""
+        from galago.kernels import native
+
         with kernels.using(threads=self.job.threads):
             return native.read_rate(weights)
 
