@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from galago import nn
-from galago.drawing import CELL, Question, draw
+from galago.drawing import Question
 from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
 from galago.formats import safetensors
@@ -19,7 +19,7 @@ from galago.train import checkpoint, nano
 from galago.train.batches import LEVELS, Spelling, make_batch, pack, patches
 from galago.train.export import write_mean, write_model
 from galago.train.learner import Learner
-from galago.train.pool import Source, draw_shard, gather, load_shard, save_shard
+from galago.train.pool import Source, draw_shard, load_shard, save_shard
 from galago.train.settings import Settings
 
 CONFIG = json.loads((nano.NANO / "config.json").read_text())
@@ -104,23 +104,6 @@ def test_boxes_and_needles_are_learned_in_every_cell_that_has_one(shard, spellin
         seen |= learner.scores(batch).tasks
     assert seen["cell.box"][2] == 4 * 3 * (shard.cells.kind > 0).sum()
     assert seen["cell.needle"][2] == len(dials)
-
-
-def test_each_shape_has_its_middle_in_one_cell(spelling):
-    learner = Learner(CONFIG, seed=1, dtype="float32")
-    pictures = [draw("scene", seed, size=(6, 8), fonts="minimal") for seed in range(6)]
-    shapes = sum(int(one.cells.counts[..., 3].max()) for one in pictures)
-    told = torch.full((6, 6, 8), -9.0)
-    for number, one in enumerate(pictures):
-        for left, top, right, bottom in one.cells.box[one.cells.box.any(-1)].astype(int) - 1:
-            told[number, (top + bottom) // 2 // CELL, (left + right) // 2 // CELL] = 9.0
-    assert (told > 0).sum() == shapes < sum(int((one.cells.kind > 0).sum()) for one in pictures)
-    learner.heads.middle = lambda features: told.view(-1, 1) + 0 * features[:, :1]
-    batch = make_batch(gather(pictures), spelling, np.random.default_rng(0), tokens_per_cell=0)
-    with torch.no_grad():
-        loss, right, count, *_ = learner.scores(batch).tasks["cell.middle"]
-    assert right == count == shapes
-    assert loss < 0.001 * count
 
 
 def test_patches_are_those_of_the_processor(shard):

@@ -31,9 +31,8 @@ LENGTH_POWER = 0.25
 class DenseHeads(nn.Module):
     """What lies in a cell, from its feature alone (see `drawing.CellLabels`), and in which row and column.
 
-    A box is told twice: as decimal digits, and as distances from the cell's corner in cells. Its middle lies
-    in one cell, however many the shape covers: what is counted. Characters are scored by the decoder's own
-    embedding of the byte tokens: features meet it half-way.
+    A box is told twice: as decimal digits, and as distances from the cell's corner in cells. Characters are
+    scored by the decoder's own embedding of the byte tokens: features meet it half-way.
     """
 
     def __init__(self, dim: int) -> None:
@@ -42,7 +41,6 @@ class DenseHeads(nn.Module):
         self.box = nn.Linear(dim, 4 + 4 * DIGITS * 10, bias=True)
         self.needle = nn.Linear(dim, 1 + NEEDLE_STEPS, bias=True)
         self.groups = nn.Linear(dim, (COUNTS + 1) * MOST_SHAPES, bias=True)
-        self.middle = nn.Linear(dim, 1, bias=True)
 
 
 @dataclass
@@ -223,7 +221,6 @@ class Learner:
         return (
             loss
             + self._boxes(features, batch, tasks)
-            + self._middles(features, batch, tasks)
             + self._needles(features, batch, tasks)
             + self._groups(features, batch, tasks)
             + self._characters(features, batch, tasks)
@@ -247,25 +244,6 @@ class Learner:
         _count(tasks, "cell.box", each.mean(), (logits.argmax(-1) == target))
         weight = torch.tensor((OTHER_DIGITS, OTHER_DIGITS, LAST_DIGIT), device=self.device)
         return near + (each.view(-1, DIGITS) * weight).mean()
-
-    def _middles(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
-        """Whether the middle of a shape's box lies in a cell; such cells weigh as much as all others."""
-        box = batch.cells.box
-        seen = box.max(-1) > 0  # [B, rows, cols]
-        if not seen.any():
-            return torch.zeros((), device=self.device)
-        pictures, _, _ = seen.nonzero()
-        column, row = ((box[seen][:, :2].astype(np.int64) + box[seen][:, 2:] - 2) // 2 // CELL).T
-        here = np.zeros(seen.shape, np.float32)
-        here[pictures, row, column] = 1
-        shown = np.broadcast_to(seen.max((1, 2))[:, None, None], seen.shape).reshape(-1)
-        target = torch.as_tensor(here.reshape(-1)[shown], device=self.device)
-        cells = torch.as_tensor(shown.nonzero()[0], device=self.device)
-        logits = self.heads.middle(features.index_select(0, cells)).float().view(-1)
-        each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        there = target > 0
-        _count(tasks, "cell.middle", each[there].mean(), (logits > 0)[there])
-        return 0.5 * (each[there].mean() + each[~there].mean())
 
     def _needles(self, features: Tensor, batch: Batch, tasks: dict[str, list[float]]) -> Tensor:
         """How far up its scale the needle points that turns in a cell."""
