@@ -209,12 +209,3 @@ def test_every_question_is_phrased_in_at_least_eight_ways():
     assert {"colour", "kind", "count", "exists", "place", "relation", "box", "caption"} <= tasks
     for key, templates in PHRASINGS.items():
         assert len(set(templates)) >= 8, key
-
-
-def test_scenes_to_train_on_repeat_shapes_more_often_than_held_out_ones():
-    def repeating(split):
-        counts = [d.cells.counts[..., 0].max() for d in scenes(120, split=split)]
-        return sum(count > 1 for count in counts)
-
-    trained, held_out = repeating(drawing.Split.TRAIN), repeating(drawing.Split.HELD_OUT)
-    assert trained > 1.3 * held_out > 0

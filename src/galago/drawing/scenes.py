@@ -7,7 +7,7 @@ from PIL import Image
 
 from galago.drawing import scene_questions
 from galago.drawing.effects import Colour, any_colour, background, distance, paper, photograph
-from galago.drawing.sample import CELL, MOST_SHAPES, CellLabels, Drawing, Pixels, Recipe, Setting, Split
+from galago.drawing.sample import CELL, MOST_SHAPES, CellLabels, Drawing, Pixels, Recipe, Setting
 from galago.drawing.shapes import COLOURS, KINDS, Shape, stencil, tint
 from galago.frozen import frozen
 
@@ -19,9 +19,6 @@ _CELL_SHARE = 0.11
 
 _TURN = 14
 _TRIES = 24
-_REPEATING, _REPEATED = 0.7, 0.6
-"""Of scenes trained on, how many repeat shapes, and of their shapes how many are like an earlier one: else
-"two" is so rare in captions that it is not learned (LOG 2026-11-29)."""
 
 
 @frozen
@@ -75,13 +72,9 @@ def _plans(rng: np.random.Generator, setting: Setting, colours: list[str]) -> li
     least = setting.between(15, 10)
     most = min(min(setting.height, setting.width) / 4, 60 if wished < 3 else 100 / wished**0.5)
     plans: list[_Plan] = []
-    repeated = _REPEATED if setting.split is Split.TRAIN and rng.random() < _REPEATING else 0.0
     for _ in range(wished):
         radius = least + float(rng.random()) ** 1.5 * (most - least)
         kind, colour = kinds[int(rng.integers(len(kinds)))], colours[int(rng.integers(len(colours)))]
-        if repeated and plans and rng.random() < repeated:
-            like = plans[int(rng.integers(len(plans)))]
-            kind, colour = like.kind, like.colour
         for across, down in rng.random((_TRIES, 2)).tolist():
             r = round(radius)
             x = round(r + 2 + across * (setting.width - 2 * r - 4))

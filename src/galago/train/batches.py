@@ -43,7 +43,7 @@ LAST_DIGIT, OTHER_DIGITS = 0.3, 2.0
 DIGITS = frozenset(b"0123456789")
 COORDINATES = ("box", "edge")
 """Tasks whose answers' numbers are coordinates."""
-HOW_MANY = 4.0
+HOW_MANY = 3.0
 """What the word weighs that says how many are alike: with it most captions fail (LOG 2026-11-29)."""
 GROUPS = ("caption", "group")
 """Tasks whose answers name groups of alike shapes."""

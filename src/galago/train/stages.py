@@ -13,7 +13,7 @@ from galago.train.pool import Source
 STAGES = ("look", "answer", "settle")
 
 SHARES: dict[str, float] = {
-    "scene": 8.0,
+    "scene": 6.0,
     "word": 1.6,
     "line": 1.6,
     "lines": 2.5,
