@@ -89,8 +89,12 @@ def _receipt_rows(sheet: Sheet, content: Receipt) -> list[Row]:
     foot: list[Row] = []
     if not held_out and chance(rng, 0.75):
         way = pick(rng, ("mixed", "mixed", "after", "foot"))
-        head = mixed(rng, head, *when) if way == "mixed" else [shop, *phone, *number]
-        head, foot = (head, when) if way == "foot" else ([*head, *when] if way == "after" else head, [])
+        if way == "mixed":
+            head = mixed(rng, head, *when)
+        elif way == "after":
+            head = [shop, *phone, *number, *when]
+        else:
+            head, foot = [shop, *phone, *number], when
     items = [Row(item, "ends") for item in content.items]
     labels = ("TOTAL", "Total", "SUM", "TOTAL EUR", "Total USD", "To pay", "Total:")
     total = [Row((pick(rng, labels), content.total), "ends", strong=True)]

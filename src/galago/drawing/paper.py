@@ -172,13 +172,12 @@ def _set_row(
     if row.align in columns:
         places = [left + x for x in columns[row.align]]
     elif row.align == "ends":
-        start = right - max(last, 2 * style.capitals) - 5 if row.mark == "box" else right - last
-        places = [left, start]
+        places = [left, right - max(last, 2 * style.capitals) - 5 if row.mark == "box" else right - last]
     else:
         share = {"left": 0.0, "centre": 0.5, "right": 1.0}[row.align]
         places = [left + share * (right - left - kind.width(row.text))]
     pieces = row.pieces if len(places) > 1 else (row.text,)
-    start = places[0] + kind.width(pieces[0]) - last if len(places) == 1 else places[-1]
+    start = places[-1] + kind.width(pieces[-1]) - last
     end = right if row.align == "ends" else max(start + last, min(start + 3 * style.capitals, right))
     _draw_mark(sheet, row.mark, (start, end, baseline), style)
     for x, piece in zip(places, pieces, strict=True):

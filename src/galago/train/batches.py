@@ -96,7 +96,7 @@ class Spelling:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self.encode = lru_cache(maxsize=100_000)(self._encode)
-        self._parting = {self.encode(text) for text in (",", " and")}
+        self._parting = {token for text in (",", " and") for token in self.encode(text)}
 
     def _encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -119,7 +119,7 @@ class Spelling:
     def _weights(self, task: str, said: list[int]) -> list[float]:
         """What each token of an answer counts for."""
         if task in GROUPS:
-            begins = [True, *((token,) in self._parting for token in said[:-1])]
+            begins = [True, *(token in self._parting for token in said[:-1])]
             return [HOW_MANY if here else 1.0 for here in begins]
         if task not in COORDINATES:
             return [1.0] * len(said)
