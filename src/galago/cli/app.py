@@ -86,7 +86,7 @@ def program() -> NoReturn:
     """
     # Galago computes with threads of its own; numpy's would keep a core busy for a tenth of a second
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(20_000)  # imports make many objects and no garbage: looking for it takes 3 ms
+    gc.set_threshold(200_000)  # imports make many objects and no garbage: looking for it takes 10 ms
     code = main()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)  # which waits for them
