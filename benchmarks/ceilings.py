@@ -6,7 +6,7 @@ from typing import Final
 
 from galago import bench
 
-KINDS: Final = ("read_bytes", "int8_operations", "f32_operations")
+KINDS: Final = ("read_bytes", "int8_operations", "bf16_operations", "f32_operations")
 
 
 def measure(threads: int) -> dict[str, float]:

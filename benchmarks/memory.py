@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from galago import device
-from galago.bench.facts import commit
+from benchmarks.provenance import provenance
 
 MIB = 1 << 20
 SIDE = 504
@@ -68,17 +67,6 @@ def ask(
     return told
 
 
-def about() -> dict[str, Any]:
-    """What was measured, and on what."""
-    machine = device.machine()
-    return {
-        "commit": commit(),
-        "processor": machine.processor,
-        "threads": machine.threads,
-        "command": " ".join(["python -m benchmarks.memory", *sys.argv[2:]]),
-    }
-
-
 def main() -> None:
     """Measure, print a line for each process, keep the record where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -105,7 +93,7 @@ def main() -> None:
             flush=True,
         )
     if options.record:
-        whole = {**about(), "sides": options.sides, "runs": record}
+        whole = {**provenance("memory"), "sides": options.sides, "runs": record}
         options.record.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 

@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 import galago
-from benchmarks.memory import about
+from benchmarks.provenance import provenance
+from benchmarks.table import of_columns
 from benchmarks.workloads import QUESTIONS, draw_picture
 from galago.evals.nano import TASKS, evaluate
 from galago.evals.suite import together
@@ -73,19 +74,13 @@ def table(record: dict[str, Any]) -> str:
     """Both halves, as far as they are there, as Markdown: a column for each share."""
     truths, seconds = record.get("truth", {}).get("tasks", {}), record.get("times", {}).get("shares", {})
     shares = list(seconds or next(iter(truths.values())))
-    lines = [_line("", *shares), _line("---", *["---:"] * len(shares))]
-    for task, by_share in truths.items():
-        lines.append(
-            _line(task, *(f"{100 * next(iter(by_share[share].values())):.0f} %" for share in shares))
-        )
+    rows = [
+        (task, [f"{100 * next(iter(by_share[share].values())):.0f} %" for share in shares])
+        for task, by_share in truths.items()
+    ]
     for name, unit, label in ROWS if seconds else ():
-        values = [seconds[share][name] / unit for share in shares]
-        lines.append(_line(label, *(f"{value:.4g}" for value in values)))
-    return "\n".join(lines)
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+        rows.append((label, [f"{seconds[share][name] / unit:.4g}" for share in shares]))
+    return of_columns(shares, rows)
 
 
 def main() -> int:
@@ -102,8 +97,7 @@ def main() -> int:
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     model = galago.load(options.model, cache=False, threads=options.threads)
-    command = " ".join(["python -m benchmarks.merging", *_portable(sys.argv[1:])])
-    facts = {**about(), "command": command}
+    facts = provenance("merging")
     record = json.loads(options.record.read_text()) if options.record and options.record.exists() else {}
     if options.runs:
         model.ask(
@@ -122,10 +116,6 @@ def main() -> int:
     if options.record:
         options.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0
-
-
-def _portable(words: Sequence[str]) -> list[str]:
-    return [Path(word).name if word.startswith("/") else word for word in words]
 
 
 if __name__ == "__main__":

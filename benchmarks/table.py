@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +45,7 @@ ROWS: Final = (
 CEILINGS: Final = (
     ("read_bytes_per_s", 1e9, "GB/s read"),
     ("int8_operations_per_s", 1e9, "G int8 operations/s"),
+    ("bf16_operations_per_s", 1e9, "G bfloat16 operations/s"),
     ("f32_operations_per_s", 1e9, "G float32 operations/s"),
 )
 
@@ -87,14 +88,17 @@ def shares(ours: Mapping[str, Spread], machine: Mapping[str, Spread]) -> dict[st
     """What part of the best ceiling met vision, prefill and decode reach, from counted operations and bytes.
 
     Decoding counts against reading measured beside it, or at any time if that is not known.
-    Operations on bytes and on floats each count against their own ceiling, as seconds that add up.
+    Operations on bytes and on floats each count against their own ceiling, as seconds that add up; those that
+    may be rounded to bfloat16 against float32's where there is no other.
     """
     rates = {name: spread.most for name, spread in machine.items()}
+    rates.setdefault("bf16_operations_per_s", rates.get("f32_operations_per_s", 0.0))
     found = {}
     for stage in ("vision", "prefill"):
         work = {kind: f"{stage}_{kind}_operations" for kind in ("int8", "f32")}
         known = all(work[kind] in ours and f"{kind}_operations_per_s" in rates for kind in work)
         if known and f"{stage}_s" in ours:
+            work |= {"bf16": f"{stage}_bf16_operations"} if f"{stage}_bf16_operations" in ours else {}
             needed_s = sum(ours[work[kind]].median / rates[f"{kind}_operations_per_s"] for kind in work)
             found[stage] = needed_s / ours[f"{stage}_s"].median
     if "decode_read_share" in ours:
@@ -141,6 +145,12 @@ def _ceilings(machine: Mapping[str, Spread]) -> Iterator[str]:
     ]
     if told:
         yield f"The machine's ceilings around the runs: {', '.join(told)}."
+
+
+def of_columns(columns: Sequence[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """A table with a cell for each column in every row, and numbers on the right."""
+    lines = [_line("", *columns), _line("---", *["---:"] * len(columns))]
+    return "\n".join([*lines, *(_line(name, *cells) for name, cells in rows)])
 
 
 def _line(*cells: str) -> str:

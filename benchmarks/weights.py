@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import galago
+from benchmarks.provenance import provenance
 from galago.compress import Calibration, convert, measure_distortion
 from galago.drawing import RECIPES, Split, draw
 from galago.evals.nano import TASKS, cases, evaluate
@@ -100,7 +101,7 @@ def main() -> None:
         )
     if settings.record is not None:
         with replacing(settings.record) as file:
-            file.write((json.dumps(found, indent=1) + "\n").encode())
+            file.write((json.dumps({**provenance("weights"), **found}, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

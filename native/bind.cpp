@@ -359,6 +359,12 @@ double peak_int8(Pool& pool, int isa) {
     return ceilings::multiply_adds_per_second(where, where.kernels.peak_int8);
 }
 
+double peak_bf16(Pool& pool, int isa) {
+    const ops::Place where = place(pool, isa);
+    const nb::gil_scoped_release release;
+    return ceilings::multiply_adds_per_second(where, where.kernels.peak_bf16);
+}
+
 double peak_f32(Pool& pool, int isa) {
     const ops::Place where = place(pool, isa);
     const nb::gil_scoped_release release;
@@ -432,6 +438,7 @@ NB_MODULE(_native, m) {
     m.def("silu_mul", silu_mul);
     m.def("is_finite", is_finite);
     m.def("peak_int8", peak_int8);
+    m.def("peak_bf16", peak_bf16);
     m.def("peak_f32", peak_f32);
     m.def("read_rate", read_rate);
 }

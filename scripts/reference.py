@@ -35,7 +35,8 @@ def cli_page() -> str:
 
 CLI_OPENING = """\
 stdout is the answer, stderr the rest. `--json` prints exactly one object, `-` is stdin. Exit codes: 0 good,
-1 failed, 2 misuse, 130 interrupted. An error is one line, and a second one that says what to try."""
+1 failed, 2 misuse, 130 interrupted. An error is one line; where something helps, and always for misuse, a
+second one says what to try."""
 
 
 def _summaries(group: click.Group, context: click.Context) -> Iterator[tuple[str, str]]:
@@ -77,11 +78,7 @@ def record_page() -> str:
     from galago import types
 
     example = types.Answer("two circles", "nano", "stop").to_dict()
-    lines = [MADE, "", "# The record of an answer", ""]
-    lines += [
-        "What `--json` prints and `Answer.to_json()` returns; here with nothing measured. With `--also` it is"
-    ]
-    lines += ['`{"answers": [record, ...]}`. What was not measured or cannot be read is `null`, never 0.', ""]
+    lines = [MADE, "", "# The record of an answer", "", *RECORD_OPENING.splitlines(), ""]
     lines += ["```json", json.dumps(example, indent=2), "```", ""]
     lines += [f"`finish_reason` is one of {', '.join(get_args(types.FinishReason))}.", ""]
     parts = {
@@ -98,6 +95,16 @@ def record_page() -> str:
         ),
     )
     return "\n".join(lines) + "\n"
+
+
+RECORD_OPENING = """\
+What `Answer.to_json()` returns, and what `--json` of `ask`, `caption`, `find`, `read` and `extract` prints;
+here with nothing measured. What was not measured or cannot be read is `null`, never 0.
+
+`ask --also` prints `{"answers": [record, ...]}`. `read --json` adds `lines`, the text line by line, and
+`extract --json` adds `data`, the value; where the answer is garbage, or its JSON was cut, they are missing
+and the exit code is 1. Without the record, `read --format json` prints `{"text": ..., "lines": [...]}`, and
+`extract` the value alone."""
 
 
 def support_page() -> str:

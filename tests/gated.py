@@ -10,6 +10,7 @@ from typing import Any
 from galago import Model
 from galago.engine.engine import Engine
 
+HELLO = [{"role": "user", "content": "hello"}]
 PATIENCE_S = 60
 """A step that does not come in this time never will: the test fails instead of hanging."""
 
@@ -34,9 +35,13 @@ class Gate:
         """Until the next step has begun (and waits for its ticket)."""
         assert self._began.acquire(timeout=PATIENCE_S)
 
+    def release(self) -> None:
+        """Let the step that waits go on."""
+        self._tickets.release()
+
     def let(self) -> None:
         """Let the step that waits go on, and wait for the next one."""
-        self._tickets.release()
+        self.release()
         self.wait()
 
     def open(self) -> None:
@@ -80,3 +85,19 @@ def in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
         return found[0]
 
     return join
+
+
+def asking(image: Any, question: str) -> list[dict[str, Any]]:
+    """The messages of one question about a picture."""
+    parts = [{"type": "image", "image": image}, {"type": "text", "text": question}]
+    return [{"role": "user", "content": parts}]
+
+
+def exactly(count: int) -> dict[str, Any]:
+    """Options of an answer of so many tokens."""
+    return {"max_tokens": count, "min_tokens": count}
+
+
+def fresh(model: Model, **options: Any) -> Model:
+    """A model like this one that knows no picture and no prompt yet."""
+    return Model(Engine(model.engine.model, **options))

@@ -61,17 +61,19 @@ class Galago(Driver):
 
         model, loaded = self._model, self._model.engine.model
         visual = loaded.processor.image(read_picture(picture).pixels)
-        counted = count(
-            loaded.network,
-            loaded.processor,
-            visual,
-            prompt_tokens=self._prompt_tokens,
-            new_tokens=self.job.new_tokens,
-            kv_bytes_per_token=model.info()["kv_bytes_per_token"],
-        )
+        with model.engine.computing():
+            counted = count(
+                loaded.network,
+                loaded.processor,
+                visual,
+                prompt_tokens=self._prompt_tokens,
+                new_tokens=self.job.new_tokens,
+                kv_bytes_per_token=model.info()["kv_bytes_per_token"],
+            )
         return {
             "vision_int8_operations": 2 * counted.vision.int8,
             "vision_f32_operations": 2 * (counted.vision.f32 + counted.vision.attention),
+            "vision_bf16_operations": 2 * counted.vision.rounded,
             "prefill_int8_operations": 2 * counted.prefill.int8,
             "prefill_f32_operations": 2 * (counted.prefill.f32 + counted.prefill.attention),
             "token_bytes": counted.token_bytes,

@@ -211,7 +211,7 @@ struct Kernels {
     void (*embed_packed)(const PackedMatrix&, int64_t row, float* y);
 
     // For measuring what this machine can do at most (ceilings.cpp); `read` adds up memory.
-    Peak peak_int8, peak_f32;
+    Peak peak_int8, peak_bf16, peak_f32;
     float (*read)(const void* memory, int64_t bytes);
 };
 

@@ -11,8 +11,12 @@
 //
 #include "attention_halves.h"
 #include "attention_row.h"
+#include "peaks.h"
+//
+#include "peak_bf16.h"  // uses the above
 
 void galago::avx512_bf16::fill(Kernels& k) {
     k.name = "avx512_bf16";
     k.attention_rounded = attention<Halves>;
+    k.peak_bf16 = {peak_bf16, peak_bf16_madds};
 }

@@ -10,19 +10,24 @@ namespace galago::GALAGO_ISA {
 constexpr int peak_sums = Vec::width == 8 ? 10 : 14;  // of 16 and 32 registers; LOG 2026-11-25
 constexpr int64_t peak_f32_madds = int64_t{peak_sums} * Vec::width;
 
-inline double peak_f32(int64_t rounds, float factor) {
-    const Vec x = splat(factor);
+// `add` is the instruction, on `x` twice.
+template <class Add>
+inline double peak_of(int64_t rounds, Vec x, Add add) {
     Vec sums[peak_sums];
 #pragma GCC unroll 16
     for (int i = 0; i < peak_sums; ++i) sums[i] = splat(static_cast<float>(i));
     for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 16
-        for (int i = 0; i < peak_sums; ++i) sums[i] = fma(x, x, sums[i]);
+        for (int i = 0; i < peak_sums; ++i) sums[i] = add(x, x, sums[i]);
     }
     Vec all = sums[0];
 #pragma GCC unroll 16
     for (int i = 1; i < peak_sums; ++i) all = all + sums[i];
     return sum(all);
+}
+
+inline double peak_f32(int64_t rounds, float factor) {
+    return peak_of(rounds, splat(factor), [](Vec a, Vec b, Vec c) { return fma(a, b, c); });
 }
 
 // Several streams at once, as the rows of a matrix are read, each a few lines ahead of the sums.

@@ -323,7 +323,7 @@ void decoder_rows(const Machines& m) {
 
 // The loops that measure ceilings do the work that they are counted for, and read no byte too many.
 void ceilings(const Machines& m) {
-    for (const Peak& peak : {m.tested.peak_int8, m.tested.peak_f32}) {
+    for (const Peak& peak : {m.tested.peak_int8, m.tested.peak_bf16, m.tested.peak_f32}) {
         if (peak.run == nullptr) continue;
         const double added = peak.run(5, 1) - peak.run(2, 1), wanted = 3.0 * static_cast<double>(peak.madds);
         if (added == wanted) continue;

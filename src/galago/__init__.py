@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from galago.compress.conversion import convert
     from galago.engine.features import EncodedImage
     from galago.errors import (
         ConfigError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightError,
     )
+    from galago.media.picture import PictureLimits
     from galago.tasks.model import Model, load
     from galago.types import Answer, Box, DeviceState, Memory, Reading, SamplingParams, Timings, Usage
 
@@ -59,6 +61,7 @@ __all__ = [
     "ModelNotFoundError",
     "OutOfMemoryError",
     "PictureError",
+    "PictureLimits",
     "Reading",
     "SamplingParams",
     "SchemaError",
@@ -68,13 +71,16 @@ __all__ = [
     "UsageError",
     "WeightError",
     "__version__",
+    "convert",
     "load",
 ]
 
 _HOMES = {
+    "convert": "galago.compress.conversion",
     "load": "galago.tasks.model",
     "Model": "galago.tasks.model",
     "EncodedImage": "galago.engine.features",
+    "PictureLimits": "galago.media.picture",
     **dict.fromkeys(
         ("Answer", "Box", "DeviceState", "Memory", "Reading", "SamplingParams", "Timings", "Usage"),
         "galago.types",

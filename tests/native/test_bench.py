@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galago import bench, cli, device, kernels
+from commands import run
+from galago import bench, device, kernels
 from galago.bench import facts, measurement, pictures
 from galago.bench.ceilings import measure_here
 from galago.bench.record import Spread, share_of_peak, share_of_reading
 from galago.bench.work import Operations
 from galago.errors import GalagoError, GarbageError, UsageError
 from galago.types import Answer, DeviceState
+
+__all__ = ["run"]
 
 SMALL = bench.Plan(tokens=3, runs=2, together=3, size=60)
 WORDS = ("--tokens", "3", "--runs", "2", "--together", "2", "--size", "60")
@@ -34,6 +37,7 @@ def at_most(**rates):
     known = {
         "read_bytes_per_second": 4e12,
         "int8_operations_per_second": 8e12,
+        "bf16_operations_per_second": 4e12,
         "f32_operations_per_second": 2e12,
     }
     one = bench.Rates(**{**known, **rates})
@@ -43,15 +47,6 @@ def at_most(**rates):
 @pytest.fixture
 def known_ceilings(monkeypatch):
     monkeypatch.setattr(measurement, "ceilings", lambda _threads: at_most())
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*words):
-        code = cli.main(words)
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def unknown(value):
@@ -101,7 +96,8 @@ def test_shares_are_counted_work_at_the_ceilings_over_time_taken(known_ceilings)
     record = bench.measure("nano", None, dataclasses.replace(SMALL, weights="q8"))
     work, single = record.work, record.single
     assert min(work.vision.int8, work.prefill.int8, work.token.int8) > 0
-    needed = 2 * work.vision.int8 / 8e12 + 2 * (work.vision.f32 + work.vision.attention) / 2e12
+    assert work.vision.rounded > 0 == work.vision.attention
+    needed = 2 * work.vision.int8 / 8e12 + 2 * work.vision.f32 / 2e12 + 2 * work.vision.rounded / 4e12
     assert math.isclose(record.shares.vision, needed / single.vision_s.median)
     rate = single.decode_tokens_per_second.median
     assert math.isclose(record.shares.decode, work.token_bytes * rate / 4e12)
@@ -110,6 +106,9 @@ def test_shares_are_counted_work_at_the_ceilings_over_time_taken(known_ceilings)
 
 def test_a_share_is_unknown_where_its_ceiling_or_its_time_is():
     both, second = Operations(10, 10, 0), Spread(2.0, 1.0, 3.0)
+    no_bf16, rounded = at_most(bf16_operations_per_second=None), Operations(0, 0, 0, rounded=10)
+    assert share_of_peak(rounded, second, (at_most(), no_bf16)) == 20 / 4e12 / 2
+    assert share_of_peak(rounded, second, (no_bf16, no_bf16)) == 20 / 2e12 / 2
     no_int8, nothing = at_most(int8_operations_per_second=None), at_most(f32_operations_per_second=None)
     assert share_of_peak(both, second, (no_int8, no_int8)) is None
     assert share_of_peak(Operations(0, 10, 0), second, (no_int8, no_int8)) == 20 / 2e12 / 2
@@ -143,6 +142,9 @@ def test_ceilings_are_rates_or_unknown(isa):
         assert rates.read_bytes_per_second > 0
         peaks = (rates.int8_operations_per_second, rates.f32_operations_per_second)
         assert all(peak is None if isa == "generic" else peak > 1e6 for peak in peaks)
+        rounding = rates.bf16_operations_per_second
+        assert (rounding is not None) == (isa in ("avx512_bf16", "amx")), isa
+        assert rounding is None or rounding > 1e6
 
 
 def test_ceilings_leave_the_memory_of_the_caller_alone():

@@ -14,7 +14,9 @@ from galago.compress import convert, measure_distortion
 from galago.compress.distortion import _compare
 from galago.compress.layers import layer_of
 from galago.compress.probe import Probe, probe
+from galago.drawing import fonts
 from galago.errors import GarbageError, UsageError
+from galago.evals.nano import TASKS, cases
 
 PICTURES = [picture(60, 90, 1), picture(90, 60, 2)]
 QUESTION = "What is it?"
@@ -52,6 +54,21 @@ def test_the_error_of_packed_weights_is_that_of_rounding(checkpoint, tmp_path):
         assert len(errors) == 4
         assert all(least * expected < error < 1.1 * expected for error in errors)
         assert 0 < report.features < 1
+
+
+@pytest.mark.skipif(bool(fonts.missing_packages()), reason="scripts/fonts was not run")
+@pytest.mark.parametrize(("weights", "least"), [("q8", 0.995), ("q4", 0.97)])
+def test_nano_in_fewer_bits_chooses_as_before(tmp_path, weights, least):
+    packed = convert("nano", tmp_path / "nano", weights=weights).folder
+    asked = [case for task in TASKS for case in cases(task, 3)]
+    report = measure_distortion(
+        "nano",
+        packed,
+        [case.pixels for case in asked],
+        questions=[case.question for case in asked],
+        apart=True,
+    )
+    assert report.top1 >= least
 
 
 def test_a_layer_that_was_changed_is_named_and_felt_from_there_on(checkpoint, tmp_path):

@@ -93,6 +93,20 @@ def test_end_tokens_must_be_tokens(hub, tmp_path):
     refused(folder, ConfigError, r"eos_token_id.*100000")
 
 
+@pytest.mark.parametrize("end", [True, [True], [], "a", [5, 2.0]])
+def test_end_tokens_must_be_whole_numbers(hub, tmp_path, end):
+    folder = configured(hub, tmp_path / "copy", file="generation_config.json", eos_token_id=end)
+    refused(folder, ConfigError, "eos_token_id")
+
+
+@pytest.mark.parametrize("templates", [["a"], [[1]], [7]])
+def test_a_list_of_templates_that_are_none_is_refused(hub, tmp_path, templates):
+    folder = configured(hub, tmp_path / "copy", file="tokenizer_config.json", chat_template=templates)
+    (folder / "chat_template.json").unlink()
+    with pytest.raises(ConfigError, match=r"tokenizer_config\.json.*chat_template"):
+        galago.load(folder, cache=False).ask(SMALL, "What?")
+
+
 def test_end_tokens_come_from_the_config_where_no_other_file_has_them(hub, tmp_path):
     folder = configured(hub, tmp_path / "copy", file="generation_config.json", eos_token_id=None)
     want = json.loads((hub / "config.json").read_text())["eos_token_id"]
@@ -285,6 +299,11 @@ def test_conversion_on_load_tells_its_progress(hub):
         {"device": "cuda", "threads": 2},
         {"weights": "q5"},
         {"threads": 0},
+        {"threads": "2"},
+        {"threads": 1.5},
+        {"threads": True},
+        {"cache": 5},
+        {"limits": 5},
         {"memory": "much"},
         {"memory": "0GB"},
         {"memory": -3},
@@ -292,7 +311,13 @@ def test_conversion_on_load_tells_its_progress(hub):
 )
 def test_options_that_cannot_be_are_refused(hub, options):
     with pytest.raises(UsageError):
-        galago.load(hub, cache=False, **options)
+        galago.load(hub, **{"cache": False, **options})
+
+
+@pytest.mark.parametrize("source", [5, None, b"nano", []])
+def test_a_source_that_names_no_model_is_refused(source):
+    with pytest.raises(UsageError, match="source is"):
+        galago.load(source, cache=False)
 
 
 def test_a_model_beyond_the_budget_is_refused_with_weights_that_fit(hub):

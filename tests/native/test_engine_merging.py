@@ -27,9 +27,10 @@ def messages(*parts, text="What is it?"):
 
 
 def prompt_of(model, given, **options):
-    with model.stream(given, max_tokens=1, **options) as stream:
-        assert stream.answer.finish_reason
-        return stream._job.prompt
+    job = model.engine._prepare(model._request(given, options))
+    for sight in job.sights:
+        model.engine._seen(sight)
+    return job.prompt
 
 
 def features(count, width=12, seed=0):

@@ -6,7 +6,9 @@ import pytest
 import galago
 from cases import picture
 from checkpoints import FAMILIES
-from galago import EncodedImage, FeaturesError, PictureError, UsageError
+from doctored import configured
+from galago import ContextLengthError, EncodedImage, FeaturesError, PictureError, UsageError
+from galago.models.qwen2_vl import processing
 
 SMALL = picture(90, 130, 6)
 FRAMES = [picture(70, 100, seed) for seed in range(5)]
@@ -130,6 +132,37 @@ def test_bounds_that_leave_no_picture_are_refused(load, bounds):
         load().encode(SMALL, **bounds)
 
 
+@pytest.fixture
+def no_resize(monkeypatch):
+    def resized(*_):
+        pytest.fail("the picture was enlarged before its tokens were counted")
+
+    monkeypatch.setattr(processing, "resize_bicubic", resized)
+
+
+@pytest.mark.parametrize(("image", "options"), [(SMALL, {}), (FRAMES, {"fps": 2.0})])
+def test_what_no_prompt_has_room_for_is_refused_before_it_is_enlarged(load, no_resize, image, options):
+    with pytest.raises(ContextLengthError, match="takes 4096"):
+        load(cache=False).encode(image, min_pixels=5000 * 28 * 28, **options)
+
+
+def test_so_is_what_the_models_own_bound_enlarges_too_far(load, checkpoint, tmp_path, no_resize):
+    bounds = {"min_pixels": 400_000_000, "max_pixels": 400_000_000}
+    file = "preprocessor_config.json"
+    model = galago.load(configured(checkpoint("qwen2_5_vl"), tmp_path / "copy", file, **bounds), cache=False)
+    with pytest.raises(ContextLengthError, match="takes 4096"):
+        model.ask(SMALL, "What?")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_the_tokens_of_a_visual_are_known_before_its_patches(load, family, count):
+    processor = load(family).engine.model.processor
+    frames = [FRAMES[0]] * count
+    assert processor.video_grid(count, *FRAMES[0].shape[:2]) == processor.video(frames, 2.0).grid
+    assert processor.image_grid(*SMALL.shape[:2]) == processor.image(SMALL).grid
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_encoded_video_answers_as_its_frames(load, family):
     model = load(family, cache=False)
@@ -149,9 +182,12 @@ def test_features_stand_in_the_right_part_of_a_message(load):
         model.chat([{"role": "user", "content": [{"type": "video", "video": model.encode(SMALL)}]}])
 
 
-@pytest.mark.parametrize(("image", "options"), [(SMALL, {"fps": 2.0}), (FRAMES, {})])
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [(SMALL, {"fps": 2.0}), (FRAMES, {}), ([], {"fps": 2.0}), (FRAMES, {"fps": "2"}), (FRAMES, {"fps": -1})],
+)
 def test_a_rate_belongs_to_a_list_of_frames(load, image, options):
-    with pytest.raises(UsageError, match="fps"):
+    with pytest.raises(UsageError, match=r"fps|frames"):
         load().encode(image, **options)
 
 

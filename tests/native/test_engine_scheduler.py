@@ -4,8 +4,6 @@ A gate lets the decoder or the vision tower go one step at a time, so that what 
 """
 
 import signal
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -13,34 +11,19 @@ import pytest
 
 import galago
 from cases import picture
-from galago import Model, OutOfMemoryError, SchemaError
-from galago.engine.engine import Engine
+from galago import OutOfMemoryError, SchemaError
 from galago.engine.grammar import Constraint
 from galago.engine.kv import held_bytes
 from galago.kernels.context import current, using
-from gated import PATIENCE_S, gated, in_thread
+from gated import HELLO, PATIENCE_S, asking, exactly, fresh, gated, in_thread
 
 SMALL, WIDE = picture(90, 130, 6), picture(59, 413, 3)
-HELLO = [{"role": "user", "content": "hello"}]
 LONG = [{"role": "user", "content": "Is it? " * 150}]
 
 
 @pytest.fixture(scope="module")
 def loaded(checkpoint):
     return galago.load(checkpoint("qwen2_5_vl"), cache=False)
-
-
-def asking(image, question):
-    parts = [{"type": "image", "image": image}, {"type": "text", "text": question}]
-    return [{"role": "user", "content": parts}]
-
-
-def exactly(count):
-    return {"max_tokens": count, "min_tokens": count}
-
-
-def fresh(loaded, **options):
-    return Model(Engine(loaded.engine.model, **options))
 
 
 def test_a_request_joins_while_another_is_written(loaded):
@@ -322,21 +305,6 @@ def test_more_pairs_than_are_prepared_ahead_are_all_answered(loaded):
     pairs = [(picture(60, 60, n % 3), f"Number {n}?") for n in range(40)]
     answers = fresh(loaded).ask_many(pairs, **exactly(2))
     assert [answer.usage.completion_tokens for answer in answers] == [2] * 40
-
-
-LEAVING = """
-import sys, galago
-model = galago.load(sys.argv[1], cache=False)
-stream = model.stream([{"role": "user", "content": "hello"}], max_tokens=4000, min_tokens=4000)
-print(next(stream)[:0] + "left")
-"""
-
-
-def test_a_program_may_end_while_an_answer_is_written(checkpoint):
-    ended = subprocess.run(
-        [sys.executable, "-c", LEAVING, checkpoint("qwen2_5_vl")], capture_output=True, text=True, check=False
-    )
-    assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "left", "")
 
 
 def test_the_kernels_of_the_caller_are_the_kernels_of_the_loop(loaded, monkeypatch):

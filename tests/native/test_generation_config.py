@@ -59,6 +59,13 @@ def test_a_temperature_puts_the_checkpoints_draw_aside_and_not_its_penalty(plain
     assert greedy == plain.ask(SMALL, "Tell.", **options).text
 
 
+def test_rules_of_the_draw_narrow_a_checkpoints_own(plain, drawing):
+    options = {"max_tokens": 12, "min_tokens": 12}
+    rules = {"temperature": 1.6, "top_k": 2, "repetition_penalty": 1.3}
+    want = plain.ask(SMALL, "Tell.", **rules, **options).text
+    assert drawing.ask(SMALL, "Tell.", top_k=2, **options).text == want
+
+
 def test_without_do_sample_only_the_penalty_counts(tmp_path):
     found = read(tmp_path, temperature=0.7, top_k=50, repetition_penalty=1.05)
     assert found.sampling == {"repetition_penalty": 1.05}
@@ -89,7 +96,11 @@ def test_keys_that_change_nothing_are_read_past(tmp_path, key):
         ({"do_sample": "yes"}, "do_sample is 'yes'"),
         ({"top_p": 1.5}, "top_p is 1.5"),
         ({"top_k": 2.5}, "top_k is 2.5; a whole number"),
-        ({"temperature": "warm"}, "temperature is 'warm'; a number"),
+        ({"temperature": "warm"}, "temperature is 'warm'; a finite number"),
+        ({"temperature": 10**400}, "temperature is 1000"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty is nan"),
+        ({"eos_token_id": True}, "eos_token_id is True"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(tmp_path, values, message):

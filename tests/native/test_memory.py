@@ -21,6 +21,7 @@ from galago.engine.load import load_checkpoint
 from galago.engine.planner import Planner, Room, plan_memory
 from galago.engine.weigh import weigh
 from galago.formats import mapped, safetensors
+from galago.kernels.context import using
 from galago.models import Pieces, family
 
 PICTURE = picture(300, 500, 3)
@@ -61,11 +62,13 @@ def test_a_tower_in_pieces_computes_the_same(folder, rows):
     np.testing.assert_allclose(pieces, whole, rtol=0, atol=2e-6 * np.abs(whole).max())
 
 
-def test_a_packed_tower_in_pieces_computes_the_same_bits(packed):
+@pytest.mark.parametrize("rounds", [False, True])
+def test_a_packed_tower_in_pieces_computes_the_same_bits(packed, rounds):
     model = load_checkpoint(open_checkpoint(packed))
     visual = model.processor.image(PICTURE)
-    whole = model.network.encode(visual.patches, [visual.grid])
-    pieces = model.network.encode(visual.patches, [visual.grid], Pieces(64, lambda _: None))
+    with using(round_attention=rounds):
+        whole = model.network.encode(visual.patches, [visual.grid])
+        pieces = model.network.encode(visual.patches, [visual.grid], Pieces(64, lambda _: None))
     np.testing.assert_array_equal(pieces, whole)
 
 

@@ -12,7 +12,7 @@ from galago.cli import main
 from galago.engine.checkpoint import Checkpoint, open_checkpoint
 from galago.engine.planner import Planner, plan_memory
 
-RATES = bench.Rates(2e10, 1e12, 2e11)
+RATES = bench.Rates(2e10, 1e12, 4e11, 2e11)
 
 
 def peaks(rates):
@@ -90,7 +90,7 @@ def test_what_fit_counts_is_what_is_counted_on_the_loaded_model(checkpoint, weig
 
 def test_the_speed_of_a_machine_twice_as_fast_is_expected_to_be_higher(checkpoint):
     folder = checkpoint("qwen2_5_vl")
-    twice = bench.Rates(*(2 * rate for rate in (2e10, 1e12, 2e11)))
+    twice = bench.Rates(*(2 * rate for rate in vars(RATES).values()))
     _, slow = expected(folder)
     _, fast = expected(folder, rates=twice)
     assert slow.vision_s > fast.vision_s > slow.vision_s / 2  # calls cost what they cost
@@ -106,7 +106,7 @@ def test_a_budget_that_reduces_pictures_reduces_what_is_expected(checkpoint):
 
 
 def test_without_a_ceiling_the_expectation_is_unknown_and_said_so(checkpoint, capsys, monkeypatch):
-    unknown = peaks(bench.Rates(None, None, None))
+    unknown = peaks(bench.Rates(None, None, None, None))
     monkeypatch.setattr(bench, "ceilings", lambda _threads: unknown)
     code, out, _ = fit(capsys, checkpoint("qwen2_vl"))
     assert code == 0

@@ -117,6 +117,30 @@ def test_a_limit_of_a_control_group_gives_an_answer_or_one_line(group, checkpoin
         assert done.stdout.strip()
 
 
+EIGHT_THREADS = """
+import sys, threading
+import numpy as np
+import galago, galago.device
+model = galago.load(sys.argv[1], cache=False, memory=int(sys.argv[2]))
+def ask(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    model.ask(pixels, "What is shown?", max_tokens=8)
+threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(int(sys.argv[3]))]
+for one in threads: one.start()
+for one in threads: one.join()
+print(galago.device.process_memory().peak_bytes)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("budget", [100_000_000, 130_000_000])
+def test_a_process_stays_within_its_budget(budget, threads):
+    picture_bytes = 1200 * 1600 * 3  # each thread's own, which no plan can know of
+    words = [sys.executable, "-c", EIGHT_THREADS, "nano", str(budget), str(threads)]
+    peak = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    assert peak - threads * picture_bytes <= budget
+
+
 def test_a_model_that_cannot_be_mapped_is_refused_with_what_would_help(checkpoint, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOMEM, "Cannot allocate memory")

@@ -15,6 +15,7 @@ from galago.tasks import prompts
 
 TALL = picture(391, 57, 2)
 SMALL = picture(90, 130, 6)
+MESSAGES = [{"role": "user", "content": [{"type": "image", "image": SMALL}, "What?"]}]
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +208,25 @@ def test_a_flat_schema_is_asked_for_by_its_fields(schema, asked):
         (lambda model: model.ask(SMALL, "What?", stop=""), None),
         (lambda model: model.ask(SMALL, "What?", choices=["a"], regex="b"), None),
         (lambda model: model.ask(SMALL, 3), None),
+        (lambda model: model.ask(SMALL, "What?", stop=5), None),
+        (lambda model: model.ask(SMALL, "What?", stop=0), None),
+        (lambda model: model.ask(SMALL, "What?", regex=5), None),
+        (lambda model: model.ask(SMALL, "What?", choices=5), None),
+        (lambda model: model.ask(SMALL, "What?", choices=["a", 5]), None),
+        (lambda model: model.ask(SMALL, "What?", choices={"a": 1}), None),
+        (lambda model: model.ask(SMALL, "What?", temperature=10**400), None),
+        (lambda model: model.ask(SMALL, "What?", temperature=float("inf")), None),
+        (lambda model: model.ask(SMALL, "What?", temperature=float("nan")), None),
+        (lambda model: model.ask(SMALL, "What?", repetition_penalty=10**400), None),
+        (lambda model: model.ask(SMALL, "What?", top_k=5), "temperature=0.7"),
+        (lambda model: model.read(SMALL, top_p=0.5, temperature=0), "temperature=0.7"),
+        (lambda model: model.ask_many(["a.png"]), "ask_many"),
+        (lambda model: model.ask_many(5), "ask_many"),
+        (lambda model: model.find(SMALL, 5), None),
+        (lambda model: model.find(SMALL, " "), None),
+        (lambda model: model.extract(SMALL, ["a"], stop="a"), "stop"),
+        (lambda model: model.logits(MESSAGES, max_tokens=5), None),
+        (lambda model: model.logits(MESSAGES, regex="a"), None),
         (lambda model: model.find(SMALL, "it", choices=["a"]), None),
     ],
 )
@@ -215,6 +235,17 @@ def test_a_wrong_option_is_refused(model, call, hint):
         call(model)
     if hint:
         assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e308])
+def test_a_temperature_however_small_or_large_draws_a_token(model, temperature):
+    answer = model.ask(SMALL, "What?", temperature=temperature, top_p=0.9, max_tokens=3)
+    assert answer.usage.completion_tokens >= 1
+
+
+def test_at_no_heat_drawing_is_taking_the_likeliest(model):
+    want = model.ask(SMALL, "What?", max_tokens=8).text
+    assert model.ask(SMALL, "What?", temperature=5e-324, max_tokens=8).text == want
 
 
 def test_several_pictures_are_one_question(model):

@@ -227,12 +227,13 @@ def test_a_table_shows_what_was_measured_and_nothing_else():
 
 
 def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
-    told = {"read_bytes_per_s": 30.0, "int8_operations_per_s": 100.0, "f32_operations_per_s": 10.0}
+    told = {"read_bytes_per_s": 30.0, "int8_operations_per_s": 100.0, "f32_operations_per_s": 10.0,
+            "bf16_operations_per_s": 20.0}  # fmt: skip
     held = record(
         sample("machine", part="ceilings", **told),
         sample("machine", 2, part="ceilings", **{name: value / 2 for name, value in told.items()}),
-        sample("galago", vision_s=4.0, vision_int8_operations=200.0, vision_f32_operations=10.0,
-               decode_tokens_per_s=5.0, token_bytes=3.0, prefill_s=1.0),
+        sample("galago", vision_s=4.0, vision_int8_operations=200.0, vision_f32_operations=5.0,
+               vision_bf16_operations=10.0, decode_tokens_per_s=5.0, token_bytes=3.0, prefill_s=1.0),
     )  # fmt: skip
     spreads = held.spreads("w1")
     assert shares(spreads["galago"], spreads["machine"]) == {"vision": 0.75, "decode": 0.5}

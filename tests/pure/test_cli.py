@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from galago import cli
-from galago.cli import app
+from galago.cli import app, options
 from galago.cli.progress import progress_bar
 from galago.cli.settings import argument, command_line, flag, option
-from galago.errors import GalagoError, GalagoWarning
+from galago.errors import GalagoError, GalagoWarning, SchemaError, UsageError
 
 
 @pytest.fixture
@@ -76,6 +76,18 @@ def test_our_error_is_one_line_and_a_way_out(planted, capsys):
     planted(raising(GalagoError("the lamp is out", hint="light it")))
     assert cli.main(["ask"]) == 1
     assert capsys.readouterr() == ("", "error: the lamp is out\n  try: light it\n")
+
+
+def test_misuse_without_a_way_out_of_its_own_names_the_help(planted, capsys):
+    planted(raising(UsageError("the lamp is no lamp")))
+    assert cli.main(["ask"]) == 2
+    assert capsys.readouterr() == ("", "error: the lamp is no lamp\n  try: galago ask --help\n")
+
+
+def test_a_name_of_several_lines_is_told_in_one(planted, capsys):
+    planted(raising(GalagoError("a\nb.png does not exist")))
+    cli.main(["ask"])
+    assert capsys.readouterr().err == "error: a b.png does not exist\n"
 
 
 def test_any_other_error_keeps_its_traceback(planted):
@@ -171,6 +183,17 @@ def test_a_reader_that_goes_away_is_no_error():
     assert process.returncode == 141
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("models >&-", 141), ("models 2>&-", 0), ("models <&- >&- 2>&-", 141), ("no-such-command 2>&-", 2)],
+)
+def test_a_closed_stream_is_no_traceback(words, code):
+    line = f"{sys.executable} -m galago {words}"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert "error" not in done.stdout
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_full_disk_is_one_line(lines):
@@ -213,3 +236,32 @@ def test_progress_is_drawn_on_a_terminal_and_nowhere_else(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "packing" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"not":' * 100_000 + "{}" + "}" * 100_000, "is not valid JSON"),
+        ('{"type": "object", "type": "string"}', "the key 'type' comes twice"),
+        ("[]", "holds a list, not an object"),
+        ("{", "is not valid JSON"),
+    ],
+    ids=["deep", "twice", "list", "cut"],
+)
+def test_a_file_that_holds_no_schema_is_refused_with_a_way_out(tmp_path, text, said):
+    (tmp_path / "schema.json").write_text(text)
+    with pytest.raises(SchemaError, match=said) as caught:
+        options.read_schema(tmp_path / "schema.json")
+    assert "JSON Schema" in caught.value.hint
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    for place in ("", "missing/a.png", "file/a.png", "a" * 300 + "/a.png"):
+        with pytest.raises(UsageError) as caught:
+            options.check_output(tmp_path / place)
+        assert caught.value.hint
+    options.check_output(tmp_path / "a.png")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UsageError, match="nothing can be written into"):
+        options.check_output(tmp_path / "a.png")

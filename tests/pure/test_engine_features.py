@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +54,25 @@ def test_a_file_that_holds_no_features_is_refused(tmp_path, damage):
         EncodedImage.load(path)
 
 
-def test_one_flipped_bit_is_noticed(tmp_path):
+def test_one_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    path = tmp_path / "a.features"
+    image(seconds_per_step=0.5, notes=("GIF: first of 3",), kept=np.arange(6)).save(path)
+    whole = path.read_bytes()
+    for place in range(8, len(whole)):  # after the length of the header
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 7]) + whole[place + 1 :])
+        with pytest.raises(FeaturesError):
+            EncodedImage.load(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "lie"), [("[50, 90]", "[95, 90]"), ("[1, 4, 6]", "[1, 6, 4]"), ("[6,8]", "[8,6]")]
+)
+def test_a_fact_that_was_changed_is_noticed(tmp_path, said, lie):
     path = tmp_path / "a.features"
     image().save(path)
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 1
-    path.write_bytes(data)
+    whole = path.read_bytes()
+    assert whole.count(said.encode()) == 1
+    path.write_bytes(whole.replace(said.encode(), lie.encode()))
     with pytest.raises(FeaturesError, match="checksum"):
         EncodedImage.load(path)
 
@@ -173,6 +187,16 @@ def test_a_disk_that_cannot_be_written_is_said_once_and_memory_serves(tmp_path):
     cache.put(image(2))
     assert cache.get(image(1).key, MAKER) is not None
     assert "not kept on disk" in cache.trouble
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said_once_and_memory_serves(tmp_path):
+    cache = FeatureCache(tmp_path / ("long" * 100))  # to look there fails, as without permission
+    with pytest.warns(GalagoWarning, match="not kept on disk"):
+        assert cache.get(image(1).key, MAKER) is None
+    with warnings.catch_warnings(action="error"):
+        cache.put(image(1))
+        assert cache.get(image(1).key, MAKER) is not None
+        assert cache.get(image(2).key, MAKER) is None
 
 
 def test_a_full_disk_is_said_once_and_leaves_nothing_behind(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from galago import kernels
-from galago.engine.kv import ROUND, WORTH_SHARING, BatchCache, KVCache, held_bytes
+from galago.engine.kv import ROUND, WORTH_SHARING, BatchCache, KVCache, Rows, held_bytes
 
 LAYERS, HEADS, KV_HEADS, SIZE = 2, 4, 2, 6
 
@@ -128,6 +128,50 @@ def test_a_fork_inside_a_shared_beginning_sees_the_past():
     for tokens in (7, HEAD, HEAD + 2):
         got = feed(cache.fork(tokens), layers, tokens, HEAD + 5)
         np.testing.assert_allclose(got, want[:, tokens:], rtol=1e-4, atol=1e-5)
+
+
+def running_out(monkeypatch, writes):
+    """Memory ends at so many writes from now, once."""
+    whole, left = Rows.write, [writes]
+
+    def write(self, *given):
+        left[0] -= 1
+        if left[0] == 0:
+            raise MemoryError
+        return whole(self, *given)
+
+    monkeypatch.setattr(Rows, "write", write)
+
+
+@pytest.mark.parametrize("writes", [1, LAYERS + 1])
+def test_a_cache_is_whole_after_a_fork_for_which_there_was_no_memory(monkeypatch, writes):
+    layers = rows(HEAD + 9)
+    cache = started(layers, HEAD + 5)
+    running_out(monkeypatch, writes)
+    with pytest.raises(MemoryError):
+        cache.fork(HEAD, head=HEAD)
+    want = feed(KVCache(LAYERS), layers, 0, HEAD + 9)[:, HEAD:]
+    np.testing.assert_allclose(
+        feed(cache.fork(HEAD, head=HEAD), layers, HEAD, HEAD + 9), want, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(feed(cache, layers, HEAD + 5, HEAD + 9), want[:, 5:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_that_found_no_memory_behind_a_shared_beginning_is_fed_again(monkeypatch):
+    layers, others = rows(HEAD + 6), rows(HEAD + 6)
+    for layer, other in zip(others, rows(6, seed=1), strict=True):
+        for part, rest in zip(layer, other, strict=True):
+            part[HEAD:] = rest
+    cache = started(layers, HEAD + 5)
+    fork = cache.fork(HEAD, head=HEAD)
+    feed(fork, others, HEAD, HEAD + 5)
+    feed(cache, layers, HEAD + 5, HEAD + 6)  # now the rest behind the shared beginning is this one's
+    running_out(monkeypatch, 4)  # its own keys and values, then the shared ones: the last write of the layer
+    with pytest.raises(MemoryError):
+        feed(fork, others, HEAD + 5, HEAD + 6)
+    fork.truncate(HEAD + 5)
+    want = feed(KVCache(LAYERS), others, 0, HEAD + 6)[:, HEAD + 5 :]
+    np.testing.assert_allclose(feed(fork, others, HEAD + 5, HEAD + 6), want, rtol=1e-4, atol=1e-5)
 
 
 def test_a_short_beginning_is_copied():

@@ -52,6 +52,16 @@ def test_prompts_have_fewer_rows_beside_answers_that_are_written():
     assert share([writing, *prompts(900), writing], chunk=512, beside=64) == [1, 64, 1]
 
 
-def test_a_forced_run_takes_its_rows_from_those_of_the_prompts():
-    assert share([Pending(41, is_writing=True), *prompts(900)], chunk=512, beside=64) == [41, 24]
-    assert share([Pending(900, is_writing=True), *prompts(9)], chunk=512, beside=64) == [65, 0]
+def test_forced_runs_and_drafts_leave_half_of_the_rows_to_prompts():
+    run = Pending(41, is_writing=True)
+    assert share([run, *prompts(900)], chunk=512, beside=64) == [33, 32]
+    assert share([Pending(33, is_writing=True)] * 2 + prompts(900), chunk=512, beside=64) == [33, 1, 32]
+    assert share([Pending(900, is_writing=True), *prompts(9)], chunk=512, beside=64) == [56, 9]
+    assert share([run], chunk=512, beside=64) == [41]
+
+
+@given(anything, sizes, sizes)
+def test_the_oldest_prompt_goes_on_whatever_is_written(pending, chunk, beside):
+    granted = share(pending, chunk, beside)
+    feeding = [index for index, one in enumerate(pending) if one.rows and not one.is_writing]
+    assert not feeding or granted[feeding[0]] > 0

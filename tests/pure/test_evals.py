@@ -8,7 +8,7 @@ import pytest
 
 from galago.errors import UsageError
 from galago.evals import metrics, nano
-from galago.evals.suite import Case, judge, one_by_one, together
+from galago.evals.suite import Case, judge, together
 
 
 def test_the_fewest_edits_are_counted():
@@ -83,7 +83,7 @@ def test_an_answerer_that_knows_the_truth_reaches_every_floor():
     for task in ("colour", "box", "caption"):
         truths |= {(c.pixels.tobytes(), c.question): c.answer for c in nano.cases(task, 3)}
     report = nano.evaluate(
-        one_by_one(lambda pixels, question: truths[pixels.tobytes(), question]),
+        lambda cases: [truths[case.pixels.tobytes(), case.question] for case in cases],
         tasks=["colour", "box", "caption"],
         limit=3,
     )

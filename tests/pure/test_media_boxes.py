@@ -125,15 +125,20 @@ def test_an_ending_that_names_no_format_is_a_misuse(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [("missing/a.png", "No such file"), ("file/a.png", "Not a directory"), ("folder.png", "is a folder")],
+    ("name", "said", "hint"),
+    [
+        ("missing/a.png", "No such file", "make the folder first"),
+        ("file/a.png", "Not a directory", "make the folder first"),
+        ("folder.png", "is a folder", "choose another place"),
+        ("/proc/a.png", "", "choose another place"),
+    ],
 )
-def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, name, said):
+def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, name, said, hint):
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(PictureError, match=f"cannot be written: {said}") as caught:
         save_picture(colours(), tmp_path / name)
-    assert caught.value.hint
+    assert caught.value.hint == hint
 
 
 def test_a_picture_too_large_for_its_format_leaves_the_old_file(tmp_path):

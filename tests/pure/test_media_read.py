@@ -54,10 +54,12 @@ def test_every_source_gives_the_same_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     base64_url = "data:image/png;base64," + base64.b64encode(data).decode()
     percent_url = "data:," + "".join(f"%{byte:02x}" for byte in data)
+    (tmp_path / "a b%.dat").write_bytes(data)
     path = tmp_path / "a.dat"
     sources = (
-        path, str(path), f"file://{path}", "-", data, bytearray(data), memoryview(data), base64_url,
-        percent_url, Image.fromarray(colours()), Image.open(path), colours(), Picture(colours()),
+        path, str(path), f"file://{path}", f"FILE://{tmp_path}/a%20b%25.dat", "-", data, bytearray(data),
+        memoryview(data), base64_url, percent_url, Image.fromarray(colours()), Image.open(path), colours(),
+        Picture(colours()),
     )  # fmt: skip
     for source in sources:
         assert np.array_equal(read_picture(source).pixels, colours()), type(source)

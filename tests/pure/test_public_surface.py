@@ -31,6 +31,7 @@ SURFACE = [
     "ModelNotFoundError",
     "OutOfMemoryError",
     "PictureError",
+    "PictureLimits",
     "Reading",
     "SamplingParams",
     "SchemaError",
@@ -40,6 +41,7 @@ SURFACE = [
     "UsageError",
     "WeightError",
     "__version__",
+    "convert",
     "load",
 ]
 
@@ -56,6 +58,13 @@ def test_the_surface_is_exactly_this():
 @pytest.mark.parametrize("name", [name for name in SURFACE if name != "__version__"])
 def test_every_public_name_says_what_it_is(name):
     assert getattr(galago, name).__doc__
+
+
+@pytest.mark.parametrize("first", ["convert", "compress", "load"])
+def test_a_name_is_the_same_whatever_was_imported_before(first):
+    code = f"import galago; galago.{first}" if first != "compress" else "import galago.compress"
+    told = run(f"{code}\nimport galago; print(galago.convert.__module__, galago.PictureLimits.__name__)")
+    assert told.split() == ["galago.compress.conversion", "PictureLimits"]
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -68,7 +68,7 @@ def test_an_id_without_a_token_is_no_text(tokenizer):
 @pytest.mark.parametrize("form", ["{}", "a{}b", "{0}{0}", "<{}>", "{} ", " {}\n"])
 def test_plain_text_never_yields_a_special_token(tokenizer, special, form):
     text = form.format(special)
-    ids = tokenizer.encode_plain(text)
+    ids = tokenizer.encode(tokenizer.guard(text))
     assert not set(ids) & set(tokenizer.special_tokens.values())
     assert tokenizer.decode(ids) == text
 
@@ -126,7 +126,7 @@ def test_messages_are_guarded_in_every_text_and_otherwise_unchanged(tokenizer):
 
 
 def test_half_a_character_is_refused_by_its_place(tokenizer):
-    for use in (tokenizer.encode, tokenizer.encode_plain):
+    for use in (tokenizer.encode, tokenizer.guard):
         with pytest.raises(UsageError, match=r"half a character \('\\udc80'\) at place 2"):
             use("ab\udc80")
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import galago
+from cases import picture
 from checkpoint_tokenizer import write_tokenizer
+from checkpoints import FAMILIES
 from damage import check_clear, damaged
 from galago.errors import ConfigError, GalagoError, WeightError
 from galago.formats.safetensors import open_file, open_folder, write
@@ -102,7 +107,7 @@ def lying(value: Any, chance: random.Random) -> Any:
             case 2 if isinstance(container, dict):
                 container[f"{key}{chance.randrange(9)}"] = container[key]
             case _:
-                container[key] = chance.choice(EXTREMES)
+                container[key] = copy.deepcopy(chance.choice(EXTREMES))
     return value
 
 
@@ -143,3 +148,20 @@ def test_a_damaged_tokenizer_or_template_works_or_is_one_clear_error(tmp_path, f
             tokenizer.decode(tokenizer.encode(prompt))
         except ConfigError as error:
             check_clear(error, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "generation_config.json"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_settings_that_lie_give_answers_or_one_clear_error(checkpoint, tmp_path, family, file):
+    folder = tmp_path / "model"
+    shutil.copytree(checkpoint(family), folder)
+    whole, image = json.loads((folder / file).read_text()), picture(90, 130, 6)
+    for number in range(CASES):
+        case = f"{family} {file} {number}"
+        (folder / file).write_text(json.dumps(lying(whole, random.Random(case))))
+        try:
+            with galago.load(folder, threads=1, cache=False) as model:
+                model.ask(image, "What?", max_tokens=2)
+        except GalagoError as error:
+            check_clear(error, case)

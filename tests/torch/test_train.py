@@ -10,9 +10,10 @@ import torch
 from tokenizers import Tokenizer
 
 from galago import nn
+from galago.cli import main
 from galago.drawing import Question
 from galago.engine.checkpoint import open_checkpoint
-from galago.errors import TrainingError
+from galago.errors import DeviceError, TrainingError, UsageError
 from galago.formats import safetensors
 from galago.models import family
 from galago.train import checkpoint, nano
@@ -228,6 +229,48 @@ def test_the_whole_pipeline_leaves_a_model_a_log_and_checkpoints(settings):
     records = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
     assert any(record.get("validation") for record in records)
     assert {record["stage"] for record in records} == {"look", "answer", "settle"}
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "settled.pt"])
+def test_the_checkpoints_of_another_run_are_not_written_over(settings, name):
+    (settings.out / name).write_bytes(b"weeks of work")
+    with pytest.raises(TrainingError, match="holds a run") as caught:
+        nano.train(replace(settings, minutes=0.01))
+    assert "--resume" in caught.value.hint
+    assert (settings.out / name).read_bytes() == b"weeks of work"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(settings):
+    (settings.out / "file").write_bytes(b"")
+    for name in ("file", "file/run", "a" * 300):
+        with pytest.raises(TrainingError, match="cannot be written"):
+            nano.train(replace(settings, out=settings.out / name, minutes=0.01))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "gpu"}, {"device": "cuda:x"}, {"seed": -1}, {"minutes": -1.0}, {"minutes": 0.0},
+        {"minutes": float("nan")}, {"minutes": float("inf")}, {"processes": 0}, {"processes": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_settings_out_of_range_are_a_misuse(settings, options):
+    with pytest.raises(UsageError, match=next(iter(options))):
+        replace(settings, **options)
+
+
+@pytest.mark.parametrize("option", ["--device gpu", "--seed -1", "--minutes nan", "--processes 0"])
+def test_the_command_refuses_them_before_anything_is_made(tmp_path, capsys, option):
+    assert main(["train", "nano", "--out", str(tmp_path / "run"), *option.split()]) == 2
+    assert "\n  try: galago train --help\n" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_named(settings):
+    with pytest.raises(DeviceError):
+        nano.train(replace(settings, device="cuda", minutes=0.01))
 
 
 def test_an_unknown_stage_is_refused_by_name(settings):

@@ -29,11 +29,13 @@ SHARE = 4
 class Rates:
     """Of some threads together, the best of several short runs; None where it cannot be measured.
 
-    A multiplication and an addition are two operations.
+    A multiplication and an addition are two operations. Those of bfloat16 are a vector's, where a processor
+    has such instructions; tiles of it (AMX) are not used by any kernel.
     """
 
     read_bytes_per_second: float | None
     int8_operations_per_second: float | None
+    bf16_operations_per_second: float | None
     f32_operations_per_second: float | None
 
 
@@ -93,5 +95,6 @@ def _rates(threads: int, memory: NDArray[np.uint8] | None) -> Rates:
         return Rates(
             read_bytes_per_second=None if memory is None else native.read_rate(memory),
             int8_operations_per_second=2 * native.peak_int8() or None,
+            bf16_operations_per_second=2 * native.peak_bf16() or None,
             f32_operations_per_second=2 * native.peak_f32() or None,
         )

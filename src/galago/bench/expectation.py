@@ -28,13 +28,13 @@ SIDE: Final = 504
 """Pixels on a side of the picture that is asked about."""
 TEXT_TOKENS: Final = 32
 """Tokens of a short question and of what a chat template writes around it."""
-INT8_SHARES: Final = {"amx": 0.11}
-INT8_SHARE: Final = 0.6
+INT8_SHARES: Final = {"amx": 0.13}
+INT8_SHARE: Final = 0.88
 """What products of packed weights reach of their ceiling; tiles are fed slower than they multiply."""
 F32_SHARE: Final = 0.42
 """What attention and products of other weights reach of theirs."""
-READ_SHARE: Final = 0.75
-"""What decoding reaches of the ceiling of reading, kernel calls apart. All shares: LOG 2026-11-28"""
+READ_SHARE: Final = 0.88
+"""What decoding reaches of the ceiling of reading, kernel calls apart. All shares: LOG 2026-11-29"""
 STAGE_S: Final = 5e-3
 """Seconds that vision and prefill each cost beside their work: threads that wake, memory touched first."""
 CALL_S: Final = 12e-6
@@ -119,7 +119,7 @@ def _seconds(operations: Operations, peaks: Ceilings) -> float | None:
         return None
     share = INT8_SHARES.get(peaks.instruction_set, INT8_SHARE)
     products_s = 2 * operations.int8 / (int8 * share) if int8 else 0
-    others_s = 2 * (operations.f32 + operations.attention) / (f32 * F32_SHARE)
+    others_s = 2 * (operations.f32 + operations.attention + operations.rounded) / (f32 * F32_SHARE)
     return products_s + others_s + operations.calls * CALL_S + STAGE_S
 
 

@@ -183,15 +183,16 @@ class _Measurement:
     def _count(self, model: Model, answer: Answer) -> tuple[work.Work, PictureFacts]:
         loaded = model.engine.model
         visual = loaded.processor.image(self.pixels)
-        counted = work.count(
-            loaded.network,
-            loaded.processor,
-            visual,
-            prompt_tokens=answer.usage.prompt_tokens,
-            cached_tokens=answer.usage.cached_tokens,
-            new_tokens=answer.usage.completion_tokens,
-            kv_bytes_per_token=model.info()["kv_bytes_per_token"],
-        )
+        with model.engine.computing():
+            counted = work.count(
+                loaded.network,
+                loaded.processor,
+                visual,
+                prompt_tokens=answer.usage.prompt_tokens,
+                cached_tokens=answer.usage.cached_tokens,
+                new_tokens=answer.usage.completion_tokens,
+                kv_bytes_per_token=model.info()["kv_bytes_per_token"],
+            )
         height, width = self.pixels.shape[:2]
         return counted, PictureFacts(width, height, answer.usage.image_tokens)
 

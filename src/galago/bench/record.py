@@ -188,10 +188,11 @@ def share_of_peak(work: Operations, seconds: Spread | None, peaks: tuple[Ceiling
     """Seconds that operations need at the better of both ceilings, over the median taken; None if unknown."""
     int8 = best([one.all.int8_operations_per_second for one in peaks])
     f32 = best([one.all.f32_operations_per_second for one in peaks])
-    if seconds is None or not seconds.median or f32 is None or (int8 is None and work.int8):
+    bf16 = best([one.all.bf16_operations_per_second for one in peaks]) or f32
+    if seconds is None or not seconds.median or f32 is None or bf16 is None or (int8 is None and work.int8):
         return None
-    needed = 2 * (work.f32 + work.attention) / f32 + (2 * work.int8 / int8 if int8 else 0)
-    return needed / seconds.median
+    needed = (work.f32 + work.attention) / f32 + work.rounded / bf16 + (work.int8 / int8 if int8 else 0)
+    return 2 * needed / seconds.median
 
 
 def share_of_reading(token_bytes: int, rate: Spread | None, peaks: tuple[Ceilings, Ceilings]) -> float | None:

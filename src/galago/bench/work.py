@@ -20,18 +20,20 @@ from galago.models import Processor, VisionLanguageModel, Visual
 class Operations:
     """Multiply-adds by what does them: products with packed weights, products with others, attention.
 
-    `calls` are those of kernels: each costs a little time of its own.
+    `rounded` is attention whose factors may be rounded to bfloat16. `calls` are those of kernels: each costs
+    a little time of its own.
     """
 
     int8: int
     f32: int
     attention: int
     calls: int = 0
+    rounded: int = 0
 
     @property
     def total(self) -> int:
         """All multiply-adds together."""
-        return self.int8 + self.f32 + self.attention
+        return self.int8 + self.f32 + self.attention + self.rounded
 
 
 @frozen
@@ -103,4 +105,4 @@ def _decode(network: VisionLanguageModel, rows: int, tokens: int, width: int, ax
 
 
 def _operations(tally: Tally) -> Operations:
-    return Operations(tally.int8, tally.f32, tally.attention, tally.calls)
+    return Operations(tally.int8, tally.f32, tally.attention, tally.calls, tally.rounded)

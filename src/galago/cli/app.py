@@ -87,6 +87,7 @@ def program() -> NoReturn:
     # Galago computes with threads of its own; numpy's would keep a core busy for a tenth of a second
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(200_000)  # imports make many objects and no garbage: looking for it takes 10 ms
+    _open_closed_streams()
     code = main()
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.exit(code)  # which waits for them
@@ -95,6 +96,22 @@ def program() -> NoReturn:
         with suppress(OSError):
             stream.flush()
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """What the caller has closed: stdin is empty, stderr leads nowhere, stdout is a pipe that nobody reads.
+
+    Python has None for them, and the next file that is opened would get their number.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    if sys.stdout is None:
+        _, writing = os.pipe()
+        os.dup2(writing, 1)  # the lowest free number: the end that would be read
+        os.close(writing)
+        sys.stdout = os.fdopen(1, "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,7 +151,11 @@ def _silence() -> None:
 def _run(argv: list[str]) -> int:
     try:
         with application().make_context("galago", argv) as context:
-            code: int | None = context.command.invoke(context)
+            try:
+                code: int | None = context.command.invoke(context)
+            except UsageError as error:
+                error.hint = error.hint or f"galago {context.invoked_subcommand} --help"
+                raise
             return code or 0
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
@@ -149,7 +170,8 @@ def _run(argv: list[str]) -> int:
 
 def say_error(error: GalagoError) -> None:
     """One line on stderr for what went wrong, and a second one for what to try."""
-    print(f"error: {error}" + (f"\n  try: {error.hint}" if error.hint else ""), file=sys.stderr)
+    what = " ".join(str(error).splitlines())  # a name may have several lines
+    print(f"error: {what}" + (f"\n  try: {error.hint}" if error.hint else ""), file=sys.stderr)
 
 
 @contextmanager

@@ -54,10 +54,10 @@ def run(settings: Settings) -> None:
 
     sources, questions = settings.pictures_and_questions()
     options = {**settings.sampling_options(), **settings.constraint_options(), **settings.picture_options()}
+    model = settings.load(settings.picture_limits())
     began = time.perf_counter()
-    pictures = read_pictures(sources, settings.max_picture_pixels)
+    pictures = read_pictures(sources, model.limits)
     reading_s = time.perf_counter() - began
-    model = settings.load()
     answers = []
     for question in questions:
         answer = say(model, [user_message(pictures, question)], options, silent=settings.json)

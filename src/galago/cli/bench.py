@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from galago.cli.options import MachineSettings
+from galago.cli.options import MachineSettings, check_output
 from galago.cli.settings import argument, command_line, flag, option
 from galago.errors import GalagoError, UsageError
 from galago.frozen import frozen
@@ -20,7 +19,7 @@ class Settings(MachineSettings):
     else runs.
     """
 
-    model: str = argument("MODEL", "Name, folder or file of the model.")
+    model: str = argument("MODEL", "Name or folder of the model.")
     picture: str | None = option("File, URL, or - for stdin; by default one is drawn.", metavar="IMAGE")
     size: int | None = option("Side of the drawn picture in pixels; by default 512.", metavar="N")
     tokens: int = option("Length of every answer.", default=64, metavar="N")
@@ -37,13 +36,14 @@ class Settings(MachineSettings):
 
 def run(settings: Settings) -> None:
     """Measure, print, and write the record where it was asked for."""
-    from galago import bench
+    from galago import bench, media
     from galago.cli.pictures import read_picture
     from galago.cli.progress import progress_bar
 
     if settings.picture is not None and settings.size is not None:
         raise UsageError("--size is that of a drawn picture, and --picture was given", hint="leave one out")
-    _check_out(settings.out)
+    if settings.out is not None:
+        check_output(settings.out)
     plan = bench.Plan(
         tokens=settings.tokens,
         runs=settings.runs,
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
         weights=settings.weights,
         memory=settings.memory,
     )
-    picture = None if settings.picture is None else read_picture(settings.picture, None)
+    picture = None if settings.picture is None else read_picture(settings.picture, media.PictureLimits())
     with progress_bar("measuring") as progress:
         record = bench.measure(
             settings.model, picture, plan, command=command_line("bench", settings), progress=progress
@@ -68,18 +68,6 @@ def run(settings: Settings) -> None:
         Console().print(table(record))
     if settings.out is not None:
         _write(settings.out, record.to_json())
-
-
-def _check_out(out: Path | None) -> None:
-    """Refuse before a minute is spent what could not be written after it."""
-    if out is None:
-        return
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder", hint=f"--out {out / 'record.json'}")
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent} is not a folder")
-    if not os.access(out.parent, os.W_OK):
-        raise UsageError(f"nothing can be written into {out.parent}")
 
 
 def _write(out: Path, text: str) -> None:

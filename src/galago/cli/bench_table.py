@@ -84,6 +84,7 @@ def _machine(made: Table, record: Record) -> None:
     for name, field, unit in (
         ("memory read", "read_bytes_per_second", "GB/s"),
         ("int8", "int8_operations_per_second", "GOPS"),
+        ("bf16", "bf16_operations_per_second", "GFLOPS"),
         ("f32", "f32_operations_per_second", "GFLOPS"),
     ):
         for who, part in (("one thread", "one"), (f"{threads} threads", "all")):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument
+from galago.cli.verbs import VerbSettings
 from galago.frozen import frozen
 
 
 @frozen(kw_only=True)
-class Settings(StatsSettings, ModelSettings, PictureSettings):
+class Settings(VerbSettings):
     """Say what a picture shows."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -16,8 +16,7 @@ class Settings(StatsSettings, ModelSettings, PictureSettings):
 
 def run(settings: Settings) -> None:
     """Print the caption."""
-    from galago.cli.pictures import read_timed
+    from galago import Model
 
-    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
-    told = settings.on_answer(reading_s)
-    print(settings.load().caption(picture, on_answer=told, **settings.picture_options()))
+    text, answer, _ = settings.perform(Model.caption, settings.image)
+    print(answer.to_json() if settings.json else text)

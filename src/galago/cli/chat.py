@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
     """Answer line by line until the input ends."""
     options = {**settings.sampling_options(), **settings.picture_options()}
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    talk = Conversation(settings.load(), settings.max_picture_pixels)
+    talk = Conversation(settings.load(settings.picture_limits()))
     for source in settings.images:
         talk.add_image(source)
     for line in lines(interactive=interactive):
@@ -53,7 +53,6 @@ class Conversation:
     """What was said so far, and the pictures that wait for the next message."""
 
     model: Model
-    max_picture_pixels: int | None
     messages: list[dict[str, Any]] = field(default_factory=list)
     waiting: list[Picture] = field(default_factory=list)
 
@@ -61,7 +60,7 @@ class Conversation:
         """Read a picture for the next message."""
         from galago.cli.pictures import read_picture
 
-        self.waiting.append(read_picture(source, self.max_picture_pixels))
+        self.waiting.append(read_picture(source, self.model.limits))
 
     def take(self, line: str, options: dict[str, Any], *, stats: bool) -> None:
         """One line of the user's: a command, or a message that is answered. What fails is forgotten."""

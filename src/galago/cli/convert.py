@@ -7,10 +7,13 @@ from pathlib import Path
 
 from galago.cli.settings import argument, option
 from galago.errors import UsageError
+from galago.files import reason
 from galago.frozen import frozen
 from galago.types import Weights
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+GROUPED: tuple[Weights, ...] = ("q8", "q4")
+"""Weights whose columns share scales."""
 
 
 @frozen(kw_only=True)
@@ -39,15 +42,25 @@ class Settings:
 
 
 def pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures themselves, of folders those inside; raises UsageError for a folder without any."""
+    """The pictures themselves, of folders those inside, each read once to know that it can be.
+
+    Raises UsageError for a folder without any, PictureError for what is none.
+    """
+    from galago.media import read_picture
+
     found: list[Path] = []
     for path in paths:
         inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        try:
+            if path.is_dir():
+                inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {reason(error)}", hint="check the path") from error
         if not inside:
             raise UsageError(f"{path} holds no pictures ({', '.join(SUFFIXES)})")
         found += inside
+    for picture in found:
+        read_picture(picture)
     return found
 
 
@@ -56,6 +69,8 @@ def run(settings: Settings) -> None:
     from galago.cli.progress import progress_bar
     from galago.compress import Calibration, convert
 
+    if settings.group is not None and settings.weights not in GROUPED:
+        raise UsageError(f"--group is for {' and '.join(GROUPED)} weights, not for {settings.weights}")
     compared, seen = pictures(settings.report), pictures(settings.calibrate)
     with progress_bar("converting") as progress:
         done = convert(

@@ -95,7 +95,7 @@ def _extras() -> dict[str, Any]:
 def _cache() -> dict[str, Any]:
     from galago.engine.cache import cache_folder
 
-    return {"image_features": str(cache_folder())}
+    return {"image_features": str(cache_folder() / "features")}
 
 
 def _as_json(report: Report) -> str:

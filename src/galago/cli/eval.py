@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
 
+from galago import device
 from galago.cli.options import CostSettings, ModelSettings
-from galago.cli.settings import argument, flag, option
+from galago.cli.settings import argument, command_line, flag, option
 from galago.errors import UsageError
 from galago.frozen import frozen
+
+if TYPE_CHECKING:
+    from galago import Model
 
 
 @frozen(kw_only=True)
@@ -42,4 +47,19 @@ def run(settings: Settings) -> None:
             limit=settings.questions,
             on_progress=None if progress is None else lambda _, done, count: progress(done, count),
         )
-    print(json.dumps(report.to_dict(), ensure_ascii=False) if settings.json else report.table())
+    if settings.json:
+        print(json.dumps({**_provenance(settings, model), **report.to_dict()}, ensure_ascii=False))
+    else:
+        print(report.table())
+
+
+def _provenance(settings: Settings, model: Model) -> dict[str, Any]:
+    """What was asked, by what, and on what."""
+    from galago.bench import facts
+
+    info = facts.model(model)
+    return {
+        "software": asdict(facts.software(command_line("eval", settings))),
+        "model": {name: info[name] for name in ("name", "weights", "revision")},
+        "processor": device.machine().processor,
+    }

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from galago.cli.options import ModelSettings, PictureSettings, StatsSettings, read_schema, split
+from galago.cli.options import read_schema, split
 from galago.cli.settings import argument, option
+from galago.cli.verbs import VerbSettings
 from galago.errors import UsageError
 from galago.frozen import frozen
 
 
 @frozen(kw_only=True)
-class Settings(StatsSettings, ModelSettings, PictureSettings):
+class Settings(VerbSettings):
     """Extract fields as one JSON object: those of a JSON Schema, or texts by their names."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
@@ -32,10 +33,8 @@ class Settings(StatsSettings, ModelSettings, PictureSettings):
 
 def run(settings: Settings) -> None:
     """Print the object."""
-    from galago.cli.pictures import read_timed
+    from galago import Model
 
-    wanted = settings.wanted()
-    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
-    told = settings.on_answer(reading_s)
-    value = settings.load().extract(picture, wanted, on_answer=told, **settings.picture_options())
-    print(json.dumps(value, ensure_ascii=False))
+    data, answer, _ = settings.perform(Model.extract, settings.image, settings.wanted())
+    shown = {**answer.to_dict(), "data": data} if settings.json else data
+    print(json.dumps(shown, ensure_ascii=False))

@@ -12,7 +12,7 @@ from galago.frozen import frozen
 class Settings:
     """Show a model's family, sizes, weights and limits."""
 
-    model: str = argument("MODEL", "Name, folder or file of the model.")
+    model: str = argument("MODEL", "Name or folder of the model.")
     json: bool = flag("Print one JSON object.")
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galago.cli.progress import progress_bar
 from galago.cli.settings import flag, option
-from galago.errors import SchemaError, UsageError
+from galago.errors import ConfigError, SchemaError, UsageError
+from galago.files import read_json_object, reason
 from galago.frozen import frozen
 from galago.types import Weights
 
 if TYPE_CHECKING:
-    from galago import Answer, Model
+    from galago import Model
+    from galago.media import PictureLimits
 
 
 @frozen(kw_only=True)
@@ -37,7 +39,7 @@ class ModelSettings(MachineSettings):
     """Which model answers, and where it keeps image features."""
 
     model: str = option(
-        "Name, folder or file of the model.", default="nano", metavar="MODEL", short="-m", environment=True
+        "Name or folder of the model.", default="nano", metavar="MODEL", short="-m", environment=True
     )
     device: str = option(
         "What computes: cpu, or cuda for a GPU (cuda:1 for the second).",
@@ -51,8 +53,8 @@ class ModelSettings(MachineSettings):
     )
     no_cache: bool = flag("Neither read nor write image features on disk.")
 
-    def load(self) -> Model:
-        """The model, ready to answer."""
+    def load(self, limits: PictureLimits | None = None) -> Model:
+        """The model, ready to answer about pictures within `limits`."""
         from galago import load
 
         if self.no_cache and self.cache is not None:
@@ -65,6 +67,7 @@ class ModelSettings(MachineSettings):
                 weights=self.weights,
                 memory=self.memory,
                 cache=False if self.no_cache else self.cache,
+                limits=limits,
                 progress=progress,
             )
 
@@ -74,14 +77,6 @@ class StatsSettings:
     """Whether the record of the answer is shown."""
 
     stats: bool = flag("Show where time and memory went, on stderr.")
-
-    def on_answer(self, reading_s: float) -> Callable[[Answer], None] | None:
-        """What a verb tells its answer to; the request began with reading the picture in `reading_s`."""
-        if not self.stats:
-            return None
-        from galago.cli.output import add_reading, show_stats
-
-        return lambda answer: show_stats(add_reading(answer, reading_s))
 
 
 @frozen(kw_only=True)
@@ -112,6 +107,16 @@ class PictureSettings(CostSettings):
 
     max_picture_pixels: int | None = option("Refuse files whose picture is larger than this.", metavar="N")
 
+    def picture_limits(self) -> PictureLimits:
+        """What is refused of pictures; a memory budget refuses more."""
+        from galago.media import PictureLimits
+
+        if self.max_picture_pixels is None:
+            return PictureLimits()
+        if self.max_picture_pixels < 1:
+            raise UsageError(f"--max-picture-pixels is {self.max_picture_pixels}; it must be 1 or more")
+        return PictureLimits(max_pixels=self.max_picture_pixels)
+
 
 @frozen(kw_only=True)
 class SamplingSettings:
@@ -136,16 +141,8 @@ class SamplingSettings:
     stop: tuple[str, ...] = option("End the answer before this text.", default=(), metavar="TEXT")
 
     def sampling_options(self) -> dict[str, Any]:
-        """What was asked for, as keyword arguments; refuses rules that temperature 0 never asks."""
-        options = given(self, SamplingSettings)
-        if not options.get("temperature"):
-            for name in ("top_k", "top_p", "min_p"):
-                if name in options:
-                    raise UsageError(
-                        f"{spelling(name)} has no effect at temperature 0",
-                        hint=f"{spelling(name)} with --temperature 0.7",
-                    )
-        return options
+        """What was asked for, as keyword arguments of the verbs."""
+        return given(self, SamplingSettings)
 
 
 @frozen(kw_only=True)
@@ -198,11 +195,20 @@ def split(text: str, where: str) -> list[str]:
 def read_schema(path: Path) -> Mapping[str, Any]:
     """A JSON Schema from a file; raises SchemaError where there is none."""
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
+    except ConfigError as error:
+        hint = 'name a file that holds a JSON Schema: {"type": "object", ...}'
+        raise SchemaError(str(error), hint=hint) from error
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError, before the work, for a file that could not be written after it."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", hint="name a file in it")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path.parent} is not a folder", hint="make the folder first")
     except OSError as error:
-        raise SchemaError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise SchemaError(f"{path} is not JSON: {error}") from error
-    if not isinstance(schema, dict):
-        raise SchemaError(f"{path} holds {type(schema).__name__}, and a JSON Schema is an object")
-    return schema
+        raise UsageError(f"{path} cannot be written: {reason(error)}", hint="choose another place") from error
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"nothing can be written into {path.parent}", hint="choose another place")

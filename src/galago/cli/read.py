@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from galago.cli.options import ModelSettings, PictureSettings, StatsSettings
 from galago.cli.settings import argument, option
+from galago.cli.verbs import VerbSettings
+from galago.errors import UsageError
 from galago.frozen import frozen
 
 if TYPE_CHECKING:
@@ -17,21 +18,27 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Settings(StatsSettings, ModelSettings, PictureSettings):
+class Settings(VerbSettings):
     """Read the text in a picture, from top to bottom."""
 
     image: str = argument("IMAGE", "File, URL, or - for stdin.")
-    format: Literal["text", "markdown", "json"] = option("How to print it.", default="text")
+    format: Literal["text", "markdown", "json"] = option(
+        "How to print it; json: the text and its lines alone, without the record that --json prints.",
+        default="text",
+    )
 
 
 def run(settings: Settings) -> None:
     """Print the text in the form that was asked for."""
-    from galago.cli.pictures import read_timed
+    from galago import Model
 
-    picture, reading_s = read_timed(settings.image, settings.max_picture_pixels)
-    told = settings.on_answer(reading_s)
-    reading = settings.load().read(picture, on_answer=told, **settings.picture_options())
-    print(FORMATS[settings.format](reading))
+    if settings.json and settings.format != "text":
+        raise UsageError("--json and --format exclude each other")
+    reading, answer, _ = settings.perform(Model.read, settings.image)
+    if settings.json:
+        print(json.dumps({**answer.to_dict(), "lines": reading.lines}, ensure_ascii=False))
+    else:
+        print(FORMATS[settings.format](reading))
 
 
 def as_markdown(reading: Reading) -> str:

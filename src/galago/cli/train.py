@@ -58,7 +58,7 @@ def run(settings: Settings) -> None:
             stage=settings.stage,
             seed=settings.seed,
             device=settings.device,
-            processes=settings.processes or device.machine().cores,
+            processes=device.machine().cores if settings.processes is None else settings.processes,
             fonts=settings.fonts,
         )
     )

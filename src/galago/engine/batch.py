@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from galago.engine.grammar import Constraint
 from galago.engine.job import Job
 from galago.engine.kv import SequenceCache
 from galago.engine.load import LoadedModel
+from galago.engine.memory import memory_errors
 from galago.engine.prefix import PrefixStore, common
 from galago.engine.share import BESIDE, CHUNK, Pending, share
 from galago.frozen import frozen
@@ -190,11 +191,16 @@ class Batch:
             partings[other] = min(promised, partings.get(other, promised))
             return False
         expected = len(job.prompt) + min(job.request.params.max_tokens, CHUNK)
-        cache = source.fork(held, expected=expected, head=job.prompt.head) if source else self._new_cache()
-        cache.reserve(expected)
         job.fed = time.perf_counter()
         try:
-            job.generation = self._generation(job, cache, job.constraint)
+            with memory_errors(self._model.name):
+                new = (
+                    source.fork(held, expected=expected, head=job.prompt.head)
+                    if source
+                    else self._new_cache()
+                )
+                new.reserve(expected)
+            job.generation = self._generation(job, new, job.constraint)
         except Exception as error:  # noqa: BLE001 - the edge of a request: raised where the answer is awaited
             self._fail(job, error)
             return True
@@ -239,20 +245,17 @@ class Batch:
         self._leave(job)
 
     def _retire(self, job: Job) -> None:
-        """End a job; its keys and values are kept for others, unless they are garbage."""
+        """End a job; its keys and values are kept for others, unless they are garbage or memory has ended."""
         assert job.generation is not None
         if job.generation.finish_reason != "garbage":
-            self._prefixes.put(job.generation.identity, job.generation.cache, job.prompt.head)
+            with suppress(MemoryError):
+                self._prefixes.put(job.generation.identity, job.generation.cache, job.prompt.head)
         self._leave(job)
 
     def _leave(self, job: Job) -> None:
         self._active = [one for one in self._active if one is not job]
         self._waiting = [one for one in self._waiting if one is not job]
-        job.ended = time.perf_counter()
-        job.crowd = ()  # which it is one of: nothing of it may wait for the collector of cycles
-        for sight in job.sights:
-            sight.abandoned = True
-        job.news.put(None)
+        job.end(time.perf_counter())
 
 
 def _pending(job: Job, parting: int | None) -> Pending:

@@ -62,16 +62,19 @@ class FeatureCache:
         return sum(image.features.nbytes for image in list(self._ram.values()))
 
     def get(self, key: str, maker: Maker) -> EncodedImage | None:
-        """The features of this key, or None; a damaged file is deleted."""
+        """The features of this key, or None; a damaged file is deleted.
+
+        Warns as `put` where the folder cannot be read.
+        """
         if key in self._ram:
             self._ram.move_to_end(key)
             return self._ram[key]
         if self._folder is None:
             return None
         path = self._path(key)
-        if not path.exists():
-            return None
         try:
+            if not path.exists():
+                return None
             image = EncodedImage.load(path)
             if image.key != key:
                 raise FeaturesError(f"{path} holds the features of another picture")
@@ -79,6 +82,9 @@ class FeatureCache:
         except FeaturesError:
             with suppress(OSError):
                 path.unlink()
+            return None
+        except OSError as error:
+            self._complain(reason(error))
             return None
         with suppress(OSError):
             os.utime(path)  # the time of last use decides what goes first
@@ -107,13 +113,17 @@ class FeatureCache:
             if self._disk_used > self._disk_bytes:
                 self._disk_used = self._trim()
         except (FeaturesError, OSError) as error:
-            why = reason(error) if isinstance(error, OSError) else str(error)
-            self.trouble = f"image features are not kept on disk: {why}"
-            warnings.warn(f"{self.trouble} ({self._folder})", GalagoWarning, stacklevel=2)
+            self._complain(reason(error) if isinstance(error, OSError) else str(error))
 
     def clear(self) -> None:
         """Forget what is in memory; files stay."""
         self._ram.clear()
+
+    def _complain(self, why: str) -> None:
+        """Say once, with GalagoWarning, that the disk does not do."""
+        if self.trouble is None:
+            self.trouble = f"image features are not kept on disk: {why}"
+            warnings.warn(f"{self.trouble} ({self._folder})", GalagoWarning, stacklevel=3)
 
     def _remember(self, image: EncodedImage) -> None:
         if image.features.nbytes > self._ram_bytes:

@@ -64,18 +64,26 @@ class Encoder:
             return Sight.of(image, image_s=time.perf_counter() - start, notes=notes)
         other = waiting(key)
         visual = None if other is None else other.visual
-        if other is not None and other.image is not None:  # it was encoded just now
-            return Sight.of(other.image, image_s=time.perf_counter() - start, notes=notes)
+        image = None if other is None else other.image
+        if image is not None:  # it was encoded just now
+            return Sight.of(image, image_s=time.perf_counter() - start, notes=notes)
+        size = frames[0].shape[:2]
+        grid = processor.image_grid(*size) if look.fps is None else processor.video_grid(len(frames), *size)
+        cells = processor.tokens(grid)
+        check_room(cells, model)
         if visual is None:
             visual = processor.image(frames[0]) if look.fps is None else processor.video(frames, look.fps)
-        cells = processor.tokens(visual.grid)
-        check_room(cells, model)
         tokens = cells if bounds.kept_share is None else kept_tokens(cells, bounds.kept_share)
         return Sight(key, visual, tokens, cells=cells, image_s=time.perf_counter() - start, notes=notes)
 
     def kept(self, key: str) -> EncodedImage | None:
         """Features that are in memory."""
         return self._cache.peek(key)
+
+    def forget(self) -> None:
+        """Forget the features that are in memory."""
+        with self._cache_lock:
+            self._cache.clear()
 
     def encode(self, sights: Sequence[Sight]) -> list[tuple[EncodedImage, float]]:
         """Features of several pictures computed together, with the seconds of each: by its patches.
@@ -143,7 +151,7 @@ class Encoder:
 
 
 def check_room(tokens: int, model: LoadedModel) -> None:
-    """Raise ContextLengthError for a picture that no prompt has room for, before it is encoded."""
+    """Raise ContextLengthError for a picture that no prompt has room for, before it is resized."""
     context = model.context
     if tokens >= context:
         raise ContextLengthError(

@@ -39,7 +39,9 @@ from galago.engine.record import make_answer
 from galago.engine.request import PictureBounds, Request
 from galago.engine.scheduler import Scheduler
 from galago.engine.share import BESIDE, CHUNK
+from galago.engine.sight import Sight
 from galago.engine.stream import TextStream
+from galago.engine.turns import Turn, Turns
 from galago.engine.worker import Work
 from galago.errors import GarbageError
 from galago.media import PictureLimits
@@ -77,7 +79,9 @@ class Engine:
         self._grammar_lock = threading.Lock()
         self._chunk = chunk
         self._ahead = AHEAD
-        if plan is not None and plan.budget_bytes is not None:  # the plan has room for one answer
+        planned = plan is not None and plan.budget_bytes is not None  # which has room for one answer
+        self._turns = Turns(single=planned)
+        if planned:
             self._ahead = together = 1
         self._lock = threading.Lock()
         self._pages = None if model.device.is_host else PagePool(model.network.layers, model.device)
@@ -98,13 +102,12 @@ class Engine:
 
     def encode(self, look: Look, bounds: PictureBounds) -> EncodedImage:
         """A picture or video as features; raises as `Encoder.prepare`, and GarbageError for NaN."""
-        sight = self._encoder.prepare(look, bounds, self._pictures.waiting)
-        with self._lock:
-            self._pictures.add(sight)
+        turn = self._turns.take()
         try:
-            image = self._pictures.wait(sight)
+            sight = self._encoder.prepare(look, bounds, self._pictures.waiting)
+            image = self._seen(sight)
         finally:
-            sight.abandoned = True
+            turn.give_back()
         if not is_finite(image.features):
             raise GarbageError(
                 f"the vision tower of {self.model.name} computed numbers that are not finite",
@@ -141,13 +144,13 @@ class Engine:
     def logits(self, request: Request) -> NDArray[np.float32]:
         """The logits after every prompt token, [T, V], computed without the prefix cache."""
         job = self._prepare(request)
-        with self._lock:
+        try:
             for sight in job.sights:
-                self._pictures.add(sight)
-        for sight in job.sights:
-            self._pictures.wait(sight)
-        with self.computing():
-            return prompt_logits(self.model.network, job.prompt, self._new_cache(), self._chunk)
+                self._seen(sight)
+            with self.computing():
+                return prompt_logits(self.model.network, job.prompt, self._new_cache(), self._chunk)
+        finally:
+            job.turn.give_back()
 
     def info(self) -> dict[str, Any]:
         """What the model is, in JSON types; sizes in bytes."""
@@ -173,8 +176,8 @@ class Engine:
 
     def close(self) -> None:
         """Forget cached features and prefixes. The engine can still be used."""
+        self._encoder.forget()
         with self._lock:
-            self.features.clear()
             self.prefixes.clear()
 
     @contextmanager
@@ -197,9 +200,25 @@ class Engine:
     def _new_cache(self) -> SequenceCache:
         return KVCache(self.model.network.layers) if self._pages is None else self._pages.new()
 
+    def _seen(self, sight: Sight) -> EncodedImage:
+        """Have a picture encoded."""
+        try:
+            with self._lock:
+                self._pictures.add(sight)
+            return self._pictures.wait(sight)
+        finally:
+            sight.abandoned = True
+
     def _prepare(self, request: Request) -> Job:
         """Everything that can be refused is refused here, before anything is computed."""
-        started = time.perf_counter()
+        started, turn = time.perf_counter(), self._turns.take()
+        try:
+            return self._prepared(request, turn, started)
+        except BaseException:
+            turn.give_back()
+            raise
+
+    def _prepared(self, request: Request, turn: Turn, started: float) -> Job:
         messages, looks = split(request.messages)
         constraint = None
         if request.constraint is not None:
@@ -210,6 +229,7 @@ class Engine:
             request,
             build_prompt(self.model, messages, sights, trusted=request.trusted),
             started,
+            turn,
             sights=sights,
             constraint=constraint,
             notes=tuple(dict.fromkeys(note for sight in sights for note in sight.notes)),

@@ -22,7 +22,7 @@ from galago.frozen import frozen
 from galago.models import Visual
 from galago.types import Grid
 
-_VERSION = "2"
+_VERSION = "3"
 _KEY = "galago-features"
 _SIZES = ("grid", "resized", "original")
 
@@ -85,9 +85,9 @@ class EncodedImage:
             "maker": [self.maker.name, self.maker.revision, self.maker.precision],
             "seconds_per_step": self.seconds_per_step, "notes": self.notes,
             "kept": None if self.kept is None else self.kept.tolist(),
-            "checksum": zlib.crc32(self.features.data),
         }  # fmt: skip
-        metadata = {_KEY: _VERSION, "facts": json.dumps(facts)}
+        said = json.dumps(facts)
+        metadata = {_KEY: _VERSION, "facts": said, "checksum": _checksum(said, self.features)}
         try:
             safetensors.write(path, {"features": self.features}, metadata, durable=False)
         except WeightError as error:
@@ -108,15 +108,22 @@ class EncodedImage:
                 f"{path} holds no image features of this version", hint="encode the picture again"
             )
         try:
-            return _from_facts(json.loads(metadata["facts"]), stored["features"].array)
+            features = np.array(stored["features"].array)  # a copy: the file may be replaced or cut meanwhile
+            if metadata["checksum"] != _checksum(metadata["facts"], features):
+                raise ValueError("the checksum does not match")
+            return _from_facts(json.loads(metadata["facts"]), features)
         except (KeyError, ValueError, TypeError) as error:
             raise FeaturesError(f"{path} is damaged: {error}", hint="encode the picture again") from error
 
 
-def _from_facts(facts: dict[str, Any], stored: NDArray[np.float32]) -> EncodedImage:
-    features = np.array(stored)  # a copy: the file may be replaced or cut while the features are in use
-    if features.ndim != 2 or zlib.crc32(features.data) != facts["checksum"]:
-        raise ValueError("the checksum does not match")
+def _checksum(facts: str, features: NDArray[np.float32]) -> str:
+    """Of all that a file says: the facts as they are written there, the shape and the numbers."""
+    return str(zlib.crc32(features.data, zlib.crc32(f"{facts} {features.shape}".encode())))
+
+
+def _from_facts(facts: dict[str, Any], features: NDArray[np.float32]) -> EncodedImage:
+    if features.ndim != 2:
+        raise ValueError(f"the features have {features.ndim} axes")
     kept = None if facts["kept"] is None else np.array(facts["kept"], np.int64)
     if kept is not None and kept.shape != (len(features),):
         raise ValueError(f"{len(features)} features have {kept.size} places")

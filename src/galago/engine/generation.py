@@ -176,6 +176,11 @@ class Generation:
         if not self.finished:
             self._finish("cancelled")
 
+    def let_go(self) -> None:
+        """The answer has ended: give up the prompt, and keys and values. What was written stays."""
+        del self.prompt, self.cache
+        self._constraint = None
+
     def _allowed(self, constraint: Constraint, *, early: bool) -> NDArray[np.bool_]:
         """The mask [V] of tokens that may come; no end of the answer where it is too early for one."""
         allowed = constraint.allowed()

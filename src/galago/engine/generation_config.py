@@ -6,13 +6,15 @@ here are `UNUSED`; rules that Galago does not have must be at the value that swi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from galago.errors import ConfigError, UsageError
-from galago.files import read_json_object
+from galago.files import read_json_object, shown
 from galago.frozen import frozen
+from galago.models.config import OWN_FILE
 from galago.types import SamplingParams
 
 DRAW = ("temperature", "top_k", "top_p", "min_p")
@@ -57,7 +59,7 @@ def read_generation_config(folder: Path, vocabulary: int) -> GenerationConfig:
     for key, value in given.items():
         if key in OFF and value != OFF[key]:
             raise ConfigError(
-                f"{file}: {key} is {value!r}, and Galago has no such rule",
+                f"{file}: {key} is {shown(value)}, and Galago has no such rule",
                 hint=f"remove {key!r} from the file if the answers may do without it",
             )
         if key not in OFF and key not in USED and key not in UNUSED:
@@ -65,28 +67,35 @@ def read_generation_config(folder: Path, vocabulary: int) -> GenerationConfig:
 
             close = difflib.get_close_matches(key, (*USED, *UNUSED, *OFF), n=1)
             raise ConfigError(
-                f"{file}: the key {key!r} is not known",
-                hint=f"did you mean {close[0]!r}?" if close else f"remove {key!r} from the file",
+                f"{file}: the key {shown(key)} is not known",
+                hint=f"did you mean {close[0]!r}?" if close else f"remove {shown(key)} from the file",
             )
     return GenerationConfig(_end_ids(folder, given, vocabulary), _sampling(file, given))
+
+
+def is_number(value: Any, *, whole: bool) -> bool:
+    """Whether a value is a number that a float can be, whole where it must be."""
+    is_one = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    return is_one and abs(value) <= sys.float_info.max
 
 
 def _sampling(file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """The rules as `SamplingParams` names them: without `do_sample` the likeliest token is taken."""
     sample = given.get("do_sample", False)
     if not isinstance(sample, bool):
-        raise ConfigError(f"{file}: do_sample is {sample!r}; true or false is needed")
+        raise ConfigError(f"{file}: do_sample is {shown(sample)}; true or false is needed", hint=OWN_FILE)
     rules = {key: given[key] for key in ("repetition_penalty", *DRAW) if key in given}
     for key, value in rules.items():
         whole = key == "top_k"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ConfigError(f"{file}: {key} is {value!r}; a {'whole ' if whole else ''}number is needed")
+        if not is_number(value, whole=whole):
+            which = "whole" if whole else "finite"
+            raise ConfigError(f"{file}: {key} is {shown(value)}; a {which} number is needed", hint=OWN_FILE)
     if rules.get("top_k") == 0:
         del rules["top_k"]  # as others say that there is no such rule
     try:
         SamplingParams(**rules)
     except UsageError as error:
-        raise ConfigError(f"{file}: {error}") from error
+        raise ConfigError(f"{file}: {error}", hint=OWN_FILE) from error
     if sample:
         return {"temperature": 1.0, **rules}
     return {key: value for key, value in rules.items() if key not in DRAW}
@@ -98,10 +107,10 @@ def _end_ids(folder: Path, given: Mapping[str, Any], vocabulary: int) -> tuple[i
         file = folder / "config.json"
         values = read_json_object(file)
         found = values.get("eos_token_id", (values.get("text_config") or {}).get("eos_token_id"))
-    ids = found if isinstance(found, list) else [found]
-    if not ids or not all(isinstance(one, int) and 0 <= one < vocabulary for one in ids):
+    ids: list[Any] = found if isinstance(found, list) else [found]
+    if not ids or not all(is_number(one, whole=True) and 0 <= one < vocabulary for one in ids):
         raise ConfigError(
-            f"{file}: eos_token_id is {found!r}; ids of the {vocabulary} tokens are needed",
+            f"{file}: eos_token_id is {shown(found)}; ids of the {vocabulary} tokens are needed",
             hint="without it no answer would ever end",
         )
     return tuple(ids)

@@ -47,8 +47,10 @@ class ConstraintSpec:
             return None
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
-        if choices is not None and (isinstance(choices, str) or not choices or not all(choices)):
+        if choices is not None and not _are_texts(choices):
             raise SchemaError(f"choices are {choices!r}; a non-empty list of non-empty strings is needed")
+        if regex is not None and not isinstance(regex, str):
+            raise SchemaError(f"regex is {regex!r}; a text is needed")
         if schema is None:
             return cls(regex=regex, choices=None if choices is None else tuple(choices))
         if not isinstance(schema, Mapping):
@@ -131,11 +133,6 @@ class Constraint:
         """Whether the text is complete and nothing can follow."""
         return bool(self._matcher.is_stopped())
 
-    @property
-    def complete(self) -> bool:
-        """Whether the text so far satisfies the constraint, even if more could follow."""
-        return bool(self._matcher.is_accepting())
-
     def _check(self) -> None:
         if not self._matcher.is_error():
             return
@@ -143,6 +140,11 @@ class Constraint:
         if why.startswith("NoExtension"):
             why = "this model's vocabulary cannot write it"
         raise SchemaError(f"the {self._what} cannot be followed: {why}")
+
+
+def _are_texts(choices: Any) -> bool:
+    is_list = isinstance(choices, Sequence) and not isinstance(choices, str) and len(choices) > 0
+    return is_list and all(isinstance(choice, str) and choice for choice in choices)
 
 
 def _grammar(matcher: Any, spec: ConstraintSpec) -> tuple[str, str]:

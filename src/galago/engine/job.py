@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 
 from galago.engine.generation import Generation
@@ -11,6 +11,7 @@ from galago.engine.grammar import Constraint
 from galago.engine.prompt import Prompt
 from galago.engine.request import Request
 from galago.engine.sight import Sight
+from galago.engine.turns import Turn
 
 
 @dataclass(eq=False)
@@ -24,6 +25,7 @@ class Job:
     request: Request
     prompt: Prompt
     started: float
+    turn: Turn
     news: SimpleQueue[None] = field(default_factory=SimpleQueue)
     streamed: bool = False
     """Whether somebody reads the answer piece by piece."""
@@ -40,6 +42,22 @@ class Job:
     """What ended the job without an answer."""
     cancelled: bool = False
     notes: tuple[str, ...] = field(default=())
+
+    def end(self, now: float) -> None:
+        """It has an answer or an error: let go of all that is large, and tell who waits.
+
+        An answer may be held for long, and nothing of it may wait for the collector of cycles.
+        """
+        for sight in self.sights:
+            sight.abandoned = True
+        self.sights = tuple(sight.outline() for sight in self.sights)
+        self.prompt = replace(self.prompt, images=self.sights)
+        if self.generation is not None:
+            self.generation.let_go()
+        self.crowd, self.constraint = (), None
+        self.turn.give_back()
+        self.ended = now
+        self.news.put(None)
 
     @property
     def finished(self) -> bool:

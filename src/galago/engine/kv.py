@@ -75,22 +75,18 @@ class Trunk:
 
     def attend(self, layer: int, guest: object, start: int, k: F32, v: F32) -> tuple[F32, F32]:
         """k and v [n, G, d]: the whole rest of a sequence, new from `start` on -> all its keys and values."""
-        known = self._known(layer, guest, start, len(k))
+        last, held = self.guests[layer]
+        known = min(held, start) if last is guest else 0
         place, reserve = self.tokens + known, self.tokens + len(k)
-        return (
-            self.keys[layer].write(place, k[known:], reserve),
-            self.values[layer].write(place, v[known:], reserve),
-        )
+        self.guests[layer] = (None, 0)  # nobody's, should memory end between the two
+        keys = self.keys[layer].write(place, k[known:], reserve)
+        values = self.values[layer].write(place, v[known:], reserve)
+        self.guests[layer] = (guest, len(k))
+        return keys, values
 
     def expect(self, guest: object, start: int) -> None:
         """A sequence is about to change its rest from row `start` on, elsewhere."""
         self.guests = [(who, min(rows, start) if who is guest else rows) for who, rows in self.guests]
-
-    def _known(self, layer: int, guest: object, start: int, rows: int) -> int:
-        """How many of a sequence's first `start` rows are here; from now on `rows` of it are."""
-        last, held = self.guests[layer]
-        self.guests[layer] = (guest, rows)
-        return min(held, start) if last is guest else 0
 
 
 class KVCache:
@@ -198,12 +194,12 @@ class KVCache:
         rest = len(self) - tokens
         trunk = Trunk(tokens, self._keys, self._values)
         trunk.guests = [(self._name, rest)] * len(self._keys)
-        self._keys, self._values = ([Rows() for _ in part] for part in (trunk.keys, trunk.values))
+        keys, values = ([Rows() for _ in part] for part in (trunk.keys, trunk.values))
         reserve = self._reserve - tokens
-        for own, shared in zip([*self._keys, *self._values], [*trunk.keys, *trunk.values], strict=True):
+        for own, shared in zip([*keys, *values], trunk.parts, strict=True):
             if rest and shared.array is not None:
                 own.write(0, shared.array[tokens : tokens + rest], reserve)
-        self.trunk = trunk
+        self._keys, self._values, self.trunk = keys, values, trunk
 
     def _rows(self, parts: list[Rows], layer: int, tokens: int) -> F32:
         """The rows that a fork of so many tokens copies: those behind the trunk, or all of a shorter one."""

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from galago.errors import OutOfMemoryError, UsageError
+from galago.files import shown
 from galago.frozen import frozen
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+_MOST = 1 << 63
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
 
 
@@ -61,13 +63,14 @@ def memory_errors(what: str) -> Iterator[None]:
 
 def parse_size(text: str | int) -> int:
     """Bytes of a size written like 2GB, 1.5GiB or 800M, or given as a number; raises UsageError."""
+    size: float
     if isinstance(text, int) and not isinstance(text, bool):
-        size = float(text)
+        size = text
     else:
         match = _SIZE.fullmatch(str(text).strip())
         if match is None:
             raise UsageError(f"memory is {text!r}", hint='write it like "2GB", "1.5GiB" or "800MB"')
         size = float(match[1]) * _UNITS[(match[2] or "").lower()]
-    if size < 1:
-        raise UsageError(f"memory is {text!r}; it must be above 0")
+    if not 1 <= size < _MOST:
+        raise UsageError(f"memory is {shown(text)}; it must be above 0 and below 8 EiB")
     return int(size)

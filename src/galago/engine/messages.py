@@ -105,7 +105,7 @@ def _video(part: Mapping[str, Any], looks: list[Look]) -> dict[str, Any]:
         raise UsageError(
             "a video is a non-empty list of frames", hint="sample the frames of a video file first"
         )
-    if isinstance(fps, bool) or not isinstance(fps, (int, float)):
+    if isinstance(fps, bool) or not isinstance(fps, (int, float)) or not 0 < fps < 1e30:
         raise UsageError(f"fps is {fps!r}; a number of frames per second is needed")
     looks.append(Look(tuple(frames), float(fps)))
     return {"type": "video"}

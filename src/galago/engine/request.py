@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from galago.engine.generation_config import is_number
 from galago.engine.grammar import ConstraintSpec
 from galago.errors import UsageError
 from galago.frozen import frozen
@@ -42,10 +43,8 @@ class PictureBounds:
     def __post_init__(self) -> None:
         for name in ("min_pixels", "max_pixels", "image_tokens"):
             value = getattr(self, name)
-            if value == AUTO and name == "image_tokens":
-                continue
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number of 1 or more")
+            if value is not None and (name, value) != ("image_tokens", AUTO):
+                check_count(name, value)
         if self.keep_tokens is not None and not _is_share(self.keep_tokens):
             raise UsageError(
                 f"keep_tokens is {self.keep_tokens!r}; it must be a share above 0 and at most 1",
@@ -73,6 +72,12 @@ class PictureBounds:
         if most is None and self.min_pixels is None:
             return processor
         return processor.with_pixels(self.min_pixels, most)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise UsageError unless the value of an option is a whole number of 1 or more."""
+    if not is_number(value, whole=True) or value < 1:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number of 1 or more")
 
 
 def _is_share(value: Any) -> bool:

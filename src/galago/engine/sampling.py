@@ -20,6 +20,9 @@ Logits = NDArray[np.float32]
 CANDIDATES = 1024
 """How many of the best tokens are sorted at first; the nucleus of a vocabulary rarely holds more."""
 
+COLDEST = 1e-30
+"""A temperature at which only the best token is drawn, and a logit divided by it is still finite."""
+
 
 class Sampler:
     """Chooses the tokens of one answer; the same parameters and logits give the same tokens.
@@ -74,7 +77,7 @@ def penalise(logits: Logits, seen: Iterable[int], penalty: float) -> Logits:
 
 def draw(logits: Logits, params: SamplingParams, rng: np.random.Generator) -> int:
     """Logits [V] -> a token id, drawn after temperature, top-k, top-p and min-p with one number of `rng`."""
-    scaled = logits.astype(np.float64) / params.temperature
+    scaled = logits.astype(np.float64) / max(params.temperature, COLDEST)
     ids, probabilities = candidates(scaled, params.top_k, params.top_p)
     if params.min_p is not None:
         keep = probabilities >= params.min_p * probabilities[0]

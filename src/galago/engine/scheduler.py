@@ -7,6 +7,7 @@ sees to the order of things; what a step computes is `Batch`'s and `share`'s mat
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -46,10 +47,16 @@ class Scheduler:
             self._worker.wake()
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """End jobs where they are, within one step; those that have ended stay as they are."""
+        """End jobs where they are, within one step; those that have ended stay as they are.
+
+        One that an interrupt has kept from being submitted ends at once.
+        """
         for job in jobs:
             job.cancelled = True
         with self._lock:
+            for job in jobs:
+                if not job.finished and job not in self._batch.jobs:
+                    job.end(time.perf_counter())
             self.wake()
 
     def wait(self, job: Job) -> Job:

@@ -3,8 +3,9 @@
 The rule, which `tests/pure/test_engine_share.py` holds:
 
 - While an answer is being written, a step takes one row of each such answer, and at most `beside` rows more:
-  of forced runs and drafts first, then of prompts. So no answer waits longer for its next token than a step
-  of `together` + `beside` rows takes, however long the prompts are that come in.
+  of forced runs and drafts first, which leave half of them to prompts if there are any. So no answer waits
+  longer for its next token than a step of `together` + `beside` rows takes, however long the prompts are
+  that come in.
 - While none is, a step takes up to `chunk` rows of prompts.
 - Half of the rows of prompts are the oldest prompt's, the others go to the shortest first: a short question
   overtakes a long document, and no stream of short questions stops it.
@@ -38,11 +39,12 @@ def share(pending: Sequence[Pending], chunk: int = CHUNK, beside: int = BESIDE) 
     """Rows of each for the next step, at most what it has pending; the order given is that of arrival."""
     granted = [0] * len(pending)
     writing = [index for index, one in enumerate(pending) if one.is_writing and one.rows]
-    left = min(beside, chunk) if writing else chunk
-    for index in sorted(writing, key=lambda index: pending[index].rows):
-        granted[index] = min(pending[index].rows, 1 + left)
-        left -= granted[index] - 1
     feeding = [index for index, one in enumerate(pending) if not one.is_writing and one.rows]
+    left = min(beside, chunk) if writing else chunk
+    kept = min(-(-left // 2), sum(pending[index].rows for index in feeding))
+    for index in sorted(writing, key=lambda index: pending[index].rows):
+        granted[index] = min(pending[index].rows, 1 + left - kept)
+        left -= granted[index] - 1
     if feeding:
         granted[feeding[0]] = min(pending[feeding[0]].rows, -(-left // 2))
         left -= granted[feeding[0]]

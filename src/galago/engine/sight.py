@@ -60,6 +60,13 @@ class Sight:
         self.image = replace(image, notes=self.notes)
         self.visual = image.visual
 
+    def outline(self) -> Sight:
+        """What is to be known of it when nobody needs it any more: it has neither patches nor features."""
+        bare = replace(self.visual, patches=np.empty((0, 0), np.float32))
+        outline = Sight(self.key, bare, self.tokens, cells=self.cells, image_s=self.image_s, notes=self.notes)
+        outline.encode_s, outline.abandoned = self.encode_s, True
+        return outline
+
     @property
     def settled(self) -> bool:
         """Whether it is encoded, or never will be."""

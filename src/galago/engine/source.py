@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from galago.errors import ModelNotFoundError
-from galago.files import StrPath
+from galago.files import StrPath, reason
 from galago.frozen import frozen
 
 EMBEDDED = ("nano",)
@@ -29,15 +29,20 @@ def find_model(source: StrPath) -> Source:
     text = os.fspath(source)
     if text in EMBEDDED:
         return _embedded(text)
-    folder = Path(text).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(text).expanduser()
+        is_folder, is_there = folder.is_dir(), folder.exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: the ~ of a user that is not here
+        what = reason(error) if isinstance(error, OSError) else str(error)
+        raise ModelNotFoundError(f"{text!r} cannot be read: {what}", hint=_what_to_do(text)) from None
+    if is_folder:
         return Source(folder.resolve().name or text, folder)
     if text.lower().endswith(".gguf"):
         raise ModelNotFoundError(
             f"{text!r}: GGUF files are not read by this version",
             hint="use the model's safetensors folder",
         )
-    if folder.exists():
+    if is_there:
         raise ModelNotFoundError(
             f"{text!r} is a file; a model is a folder with config.json and safetensors files",
             hint=f"galago info {folder.parent}",

@@ -9,9 +9,48 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from galago.errors import OutOfMemoryError
+
 Work = Callable[[], None]
 LOOK_UP_S = 0.5
 """A signal that comes just before a thread falls asleep is seen this late."""
+
+
+class _Running:
+    """The threads of all workers of the process. When it ends none is started any more."""
+
+    def __init__(self) -> None:
+        self._door = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._leaving = False
+        atexit.register(self._leave)  # before any engine is made, so after whatever else happens at the end
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the process ends."""
+        return self._leaving
+
+    def start(self, thread: threading.Thread) -> None:
+        """Start a thread; raises RuntimeError where the system has none left, or the process ends."""
+        with self._door:
+            if self._leaving:
+                raise RuntimeError("the process ends")
+            thread.start()
+            self._threads.add(thread)
+
+    def ends(self) -> None:
+        """The thread that calls this has done its last piece of work."""
+        self._threads.discard(threading.current_thread())
+
+    def _leave(self) -> None:
+        """No thread may be inside a kernel when the interpreter goes: see what they do to its end."""
+        with self._door:
+            self._leaving = True
+        for thread in list(self._threads):
+            thread.join()
+
+
+_running = _Running()
 
 
 def hear(news: SimpleQueue[None]) -> None:
@@ -24,9 +63,10 @@ class Worker:
     """Calls `take` with the lock held for the next piece of work, does it without the lock, and again.
 
     The thread ends when `take` gives None; `wake` starts another, in the context (kernels, back end) of who
-    wakes it. What a piece of work raises beyond its own handling is our bug: `failed` is told, with the lock
-    held, so that nobody waits for ever. Where nothing is left after work was done, `rest` may give a last
-    piece, the lock held too. At the end of the process the piece that is being done is finished.
+    wakes it. `failed` is told, with the lock held, what a piece of work raises beyond its own handling, which
+    is our bug, and that no thread could be started, so that nobody waits for ever. Where nothing is left
+    after work was done, `rest` may give a last piece, the lock held too. At the end of the process the piece
+    that is being done is finished.
     """
 
     def __init__(
@@ -41,28 +81,35 @@ class Worker:
         self._take, self._failed, self._rest = take, failed, rest
         self._tired = False
         self._thread: threading.Thread | None = None
-        self._leaving = False
 
     def wake(self) -> None:
         """See that the thread runs; the lock is held."""
-        if self._leaving or (self._thread is not None and self._thread.is_alive()):
+        if self._thread is not None and self._thread.is_alive():
             return
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name=self._name, daemon=True)
-        atexit.register(self._leave)
-        self._thread.start()
+        try:
+            _running.start(self._thread)
+        except (RuntimeError, MemoryError) as error:
+            self._thread = None
+            self._failed(
+                OutOfMemoryError(
+                    f"no thread could be started: {error}",
+                    hint="end other programs, or allow more processes and memory (ulimit -u, ulimit -v)",
+                )
+            )
 
     def _run(self) -> None:
         while True:
             with self._lock:
                 work = None
                 try:
-                    work = None if self._leaving else self._next()
+                    work = None if _running.leaving else self._next()
                 except BaseException as error:  # noqa: BLE001 - the edge of a thread: told to who waits
                     self._failed(error)
                 if work is None:
                     self._thread = None
-                    atexit.unregister(self._leave)
+                    _running.ends()
                     return
             try:
                 work()
@@ -78,10 +125,3 @@ class Worker:
             work = self._rest()
             self._tired = work is None
         return work
-
-    def _leave(self) -> None:
-        """At the end of the process: no thread may be inside a kernel when the interpreter goes."""
-        with self._lock:
-            self._leaving, thread = True, self._thread
-        if thread is not None:
-            thread.join()

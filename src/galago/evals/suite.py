@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, TypeAlias
 
@@ -111,12 +111,3 @@ def together(ask_many: Callable[..., Sequence[Answer]], **options: Any) -> Answe
         return [each.text for each in ask_many([(case.pixels, case.question) for case in cases], **options)]
 
     return answer
-
-
-def one_by_one(ask: Callable[[NDArray[np.uint8], str], str]) -> Answerer:
-    """An answerer that asks about one picture at a time."""
-
-    def answer(cases: Sequence[Case]) -> Iterator[str]:
-        return (ask(case.pixels, case.question) for case in cases)
-
-    return lambda cases: list(answer(cases))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from galago import packing
 from galago.frozen import frozen
-from galago.kernels.context import using
+from galago.kernels.context import current, using
 from galago.packing import Bits, PackedWeight
 
 F32 = NDArray[np.float32]
@@ -36,7 +36,8 @@ class Tally:
     """What was asked for so far: multiply-adds by what multiplies them, and bytes of the matrices read.
 
     `int8` are products with packed weights, `f32` those with weights that are computed with as floats. A
-    matrix counts as read once by each product, however many rows it has. `calls` are those of all kernels.
+    matrix counts as read once by each product, however many rows it has. `rounded` is attention that may
+    round its factors. `calls` are those of all kernels.
     """
 
     int8: int = 0
@@ -44,6 +45,7 @@ class Tally:
     attention: int = 0
     weight_bytes: int = 0
     calls: int = 0
+    rounded: int = 0
 
 
 _TALLY: ContextVar[Tally] = ContextVar("galago.kernels.counting")
@@ -117,7 +119,10 @@ def attention(q: F32, k: F32, _v: F32, *, causal: bool, bounds: NDArray[np.int32
         pairs = tokens * len(k)
     tally = _TALLY.get()
     tally.calls += 1
-    tally.attention += 2 * pairs * heads * size
+    if current().round_attention and not causal:
+        tally.rounded += 2 * pairs * heads * size
+    else:
+        tally.attention += 2 * pairs * heads * size
     return np.zeros(q.shape, np.float32)
 
 

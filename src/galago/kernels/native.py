@@ -192,6 +192,11 @@ def peak_int8() -> float:
     return _native.peak_int8(*_place())
 
 
+def peak_bf16() -> float:
+    """The same for multiply-adds of bfloat16 in vectors."""
+    return _native.peak_bf16(*_place())
+
+
 def peak_f32() -> float:
     """The same for multiply-adds of float32."""
     return _native.peak_f32(*_place())

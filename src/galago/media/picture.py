@@ -64,5 +64,5 @@ class PictureLimits:
         if width * height > self.max_pixels:
             raise PictureError(
                 f"{name} is {width} x {height}: more than {self.max_pixels:,} pixels",
-                hint="make it smaller, or allow more: --max-picture-pixels, PictureLimits(max_pixels=...)",
+                hint="make it smaller, or allow more: --max-picture-pixels, --memory or PictureLimits",
             )

@@ -58,9 +58,13 @@ def _read_text(source: str, limits: PictureLimits) -> Picture:
     if source == "-":
         return _read_stdin(limits)
     match = _SCHEME.match(source)
-    scheme = (match[1] or match[2]).lower() if match else "file"
+    if match is None:
+        return _read_path(Path(source), limits)
+    scheme = (match[1] or match[2]).lower()
     if scheme == "file":
-        return _read_path(Path(source.removeprefix("file://")), limits)
+        from urllib.parse import unquote
+
+        return _read_path(Path(unquote(source[len("file://") :])), limits)
     from galago.media import fetch
 
     if scheme == "data":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def save_picture(picture: Image | NDArray[np.uint8], path: StrPath) -> None:
         with replacing(path) as file:
             picture.save(file, kind, **_OPTIONS.get(kind, {}))
     except OSError as error:
-        hint = "make the folder first" if error.errno == errno.ENOENT else "choose another place"
+        hint = "choose another place" if Path(path).parent.is_dir() else "make the folder first"
         raise PictureError(f"{path} cannot be written: {reason(error)}", hint=hint) from error
     except ValueError as error:  # larger than the format allows
         raise PictureError(f"{path} cannot be written as {kind}: {error}", hint="use .png") from error

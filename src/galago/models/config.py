@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from galago.errors import ConfigError
+from galago.files import shown
 
 DESCRIPTIVE = frozenset(
     {
@@ -16,6 +17,9 @@ DESCRIPTIVE = frozenset(
     }
 )  # fmt: skip
 """Keys that say something about a checkpoint and change nothing in its arithmetic at inference."""
+OWN_FILE = "is the file the checkpoint's own? download it again"
+LARGEST = 2**31 - 1
+"""More than any size of any model."""
 
 
 class ConfigReader:
@@ -33,17 +37,49 @@ class ConfigReader:
         if value is None:
             value = default
         if value is None:
-            raise ConfigError(f"{self.where} lacks {key!r}", hint="is this the checkpoint's own config.json?")
-        if (isinstance(value, bool) and kind is not bool) or not isinstance(value, kind):
-            raise ConfigError(f"{self.where}: {key} is {value!r}, which is not a {_name(kind)}")
+            raise ConfigError(f"{self.where} lacks {key!r}", hint=OWN_FILE)
+        if not _is_a(value, kind):
+            raise self._wrong(key, value, f"{_name(kind)} is needed")
         return value
 
-    def positive(self, key: str, default: int | None = None) -> int:
-        """A whole number of 1 or more."""
+    def inside(self, key: str, default: Mapping[str, Any] | None = None) -> ConfigReader:
+        """The reader of a mapping within this one."""
+        return ConfigReader(self.take(key, dict, default), f"{self.where}'s {key}")
+
+    def whole(self, key: str, default: int | None = None, *, least: int = 0, most: int = LARGEST) -> int:
+        """A whole number within bounds."""
         value: int = self.take(key, int, default)
-        if value < 1:
-            raise ConfigError(f"{self.where}: {key} is {value}; it must be 1 or more")
+        if not least <= value <= most:
+            raise self._wrong(key, value, f"it must be from {least} to {most}")
         return value
+
+    def positive(self, key: str, default: int | None = None, *, most: int = LARGEST) -> int:
+        """A whole number of 1 or more."""
+        return self.whole(key, default, least=1, most=most)
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A number above 0 that float32 holds."""
+        value: float = self.take(key, (int, float), default)
+        if not 1e-30 <= value <= 1e30:
+            raise self._wrong(key, value, "it must be above 0, and finite")
+        return float(value)
+
+    def numbers(
+        self,
+        key: str,
+        kind: type | tuple[type, ...],
+        default: Sequence[float],
+        least: float,
+        most: float,
+        count: int | None = None,
+    ) -> tuple[Any, ...]:
+        """A list of numbers within bounds, of any length or a certain one."""
+        values: Sequence[Any] = self.take(key, (list, tuple), default)
+        is_good = all(_is_a(one, kind) and least <= one <= most for one in values)
+        if not is_good or count not in (None, len(values)):
+            many = "a list" if count is None else f"a list of {count}"
+            raise self._wrong(key, values, f"{many} is needed, each {_name(kind)} from {least} to {most}")
+        return tuple(values)
 
     def expect(self, key: str, *allowed: object) -> None:
         """A key that may be absent, and otherwise must have one of the values this code computes."""
@@ -51,7 +87,7 @@ class ConfigReader:
         value = self.values.get(key)
         if value is not None and value not in allowed:
             wanted = " or ".join(repr(one) for one in allowed)
-            raise ConfigError(f"{self.where}: {key} is {value!r}; only {wanted} is supported")
+            raise self._wrong(key, value, f"only {wanted} is supported")
 
     def has(self, key: str) -> bool:
         """Whether the key is there with a value."""
@@ -66,7 +102,7 @@ class ConfigReader:
             mine, theirs = self.values[key], of.values.get(key)
             if None not in (mine, theirs) and mine != theirs and key not in unchecked:
                 raise ConfigError(
-                    f"{self.where} says {key} = {mine!r} and {of.where} says {theirs!r}",
+                    f"{self.where} says {key} = {shown(mine)} and {of.where} says {shown(theirs)}",
                     hint="download config.json again: one of the two was changed by hand",
                 )
             self.taken.add(key)
@@ -78,7 +114,16 @@ class ConfigReader:
 
             close = difflib.get_close_matches(key, self.taken, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "a newer model may need a newer Galago"
-            raise ConfigError(f"{self.where} has the unknown key {key!r} = {self.values[key]!r}", hint=hint)
+            raise ConfigError(
+                f"{self.where} has the unknown key {shown(key)} = {shown(self.values[key])}", hint=hint
+            )
+
+    def _wrong(self, key: str, value: object, wanted: str) -> ConfigError:
+        return ConfigError(f"{self.where}: {key} is {shown(value)}; {wanted}", hint=OWN_FILE)
+
+
+def _is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _name(kind: type | tuple[type, ...]) -> str:

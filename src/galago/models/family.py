@@ -208,6 +208,14 @@ class Processor(Protocol):
         """What the limit does to a picture of this size; empty where it does nothing."""
         ...
 
+    def image_grid(self, height: int, width: int) -> Grid:
+        """The grid that `image` will give a picture of this size; raises as it does."""
+        ...
+
+    def video_grid(self, frames: int, height: int, width: int) -> Grid:
+        """The grid that `video` will give so many frames of this size; OutOfMemoryError beyond the limit."""
+        ...
+
     def image(self, pixels: NDArray[np.uint8]) -> Visual:
         """Pixels [H, W, 3] -> a visual; raises PictureError for a shape the family refuses."""
         ...

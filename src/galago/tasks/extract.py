@@ -60,7 +60,7 @@ def value_of(answer: Answer, wanted: Wanted) -> Any:
         raise GalagoError(
             f"the answer was cut after {answer.usage.completion_tokens} tokens, before its JSON was complete:"
             f" {answer.text[-40:]!r}",
-            hint="raise max_tokens, or bound the lengths of texts and lists in the schema",
+            hint="raise max_tokens (--max-tokens), or bound the lengths of texts and lists in the schema",
         )
     return wanted.parse(answer.text)
 

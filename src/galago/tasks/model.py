@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -20,9 +20,9 @@ from galago.engine.features import EncodedImage
 from galago.engine.guard import GARBAGE_HINT
 from galago.engine.load import LoadedModel, Progress, load_checkpoint
 from galago.engine.memory import memory_errors, parse_size
-from galago.engine.messages import Look
+from galago.engine.messages import split
 from galago.engine.planner import plan_memory
-from galago.engine.request import Messages, Request
+from galago.engine.request import Messages, Request, check_count
 from galago.engine.room import check_room
 from galago.engine.share import DEVICE_BESIDE, DEVICE_CHUNK
 from galago.engine.stream import TextStream
@@ -74,7 +74,12 @@ def load(
     MissingDependencyError without torch, and DeviceError without a GPU. The files must stay in place while
     the model is in use.
     """
+    _check_kind("source", source, str, os.PathLike)
+    _check_kind("cache", cache, str, os.PathLike, bool, NoneType)
+    _check_kind("limits", limits, PictureLimits, NoneType)
     check_device(device)
+    if threads is not None:
+        check_count("threads", threads)
     if device != "cpu" and threads is not None:
         raise UsageError(f"threads is {threads!r}; they are the cpu's, and device is {device!r}")
     if weights is not None and weights not in get_args(Weights):
@@ -84,13 +89,15 @@ def load(
     place = open_device(device, exact=weights == "f32")
     if not place.is_host:
         loaded = _on_device(checkpoint, place, weights, budget, progress)
-        return Model(Engine(loaded, cache=folder, limits=limits, chunk=DEVICE_CHUNK, beside=DEVICE_BESIDE))
+        engine = Engine(loaded, cache=folder, limits=limits, chunk=DEVICE_CHUNK, beside=DEVICE_BESIDE)
+        return Model(engine, limits=limits)
     plan = plan_memory(checkpoint, weights, budget)
     with memory_errors(checkpoint.source.name):
         loaded = load_checkpoint(checkpoint, weights=weights, progress=progress, plan=plan)
     bounds = limits or PictureLimits()
     bounds = replace(bounds, max_pixels=min(bounds.max_pixels, plan.picture_pixels))
-    return Model(Engine(loaded, threads=threads, cache=folder, limits=bounds, plan=plan, chunk=plan.chunk))
+    engine = Engine(loaded, threads=threads, cache=folder, limits=bounds, plan=plan, chunk=plan.chunk)
+    return Model(engine, limits=bounds)
 
 
 def _on_device(
@@ -114,16 +121,19 @@ class Model:
     A picture is a path, a URL, bytes, a PIL image, an array [height, width, 3] of uint8, or an
     `EncodedImage`. All verbs take what bounds a picture's cost: `image_tokens`, or `min_pixels` and
     `max_pixels`, and `keep_tokens`. All that write text take `max_tokens`, `min_tokens`, `temperature`,
-    `top_k`, `top_p`, `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and `stop`; `ask`, `ask_many`,
-    `chat` and `stream` also one of `schema`, `regex` and `choices`. What these four are not told about
-    drawing tokens, the checkpoint's generation_config.json says; the other verbs take the likeliest token
-    unless told otherwise, and tell `on_answer` the answer that their result is made of, with its record, even
-    when it is garbage. An option that a verb does not have raises UsageError, a picture that cannot be read
+    `top_k`, `top_p`, `min_p`, `repetition_penalty`, `seed`, `draft_tokens` and (not `extract`) `stop`; `ask`,
+    `ask_many`, `chat` and `stream` also one of `schema`, `regex` and `choices`. What these four are not told
+    about drawing tokens, the checkpoint's generation_config.json says; the other verbs take the likeliest
+    token unless told otherwise, and tell `on_answer` the answer that their result is made of, with its
+    record, even when it is garbage. An option that a verb does not have raises UsageError, as `top_k`,
+    `top_p` and `min_p` do where nothing is drawn (temperature 0); a picture that cannot be read raises
     PictureError, a prompt that is too long ContextLengthError.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, limits: PictureLimits | None = None) -> None:
         self.engine = engine
+        self.limits = limits or PictureLimits()
+        """What is refused of the pictures it reads: those of `load`, and what the memory has no room for."""
 
     @property
     def name(self) -> str:
@@ -136,7 +146,7 @@ class Model:
 
     def ask_many(self, pairs: Sequence[tuple[Any, str]], **options: Unpack[AskOptions]) -> list[Answer]:
         """Answers to several (picture, question) pairs, computed together; each is what `ask` alone gives."""
-        requests = [self._request(_messages(image, question), options) for image, question in pairs]
+        requests = [self._request(_messages(*pair), options) for pair in _checked_pairs(pairs)]
         return self.engine.answer(requests)
 
     def chat(self, messages: Messages, **options: Unpack[AskOptions]) -> Answer:
@@ -165,6 +175,7 @@ class Model:
 
         An answer that `max_tokens` cut raises GalagoWarning and gives the boxes before the cut.
         """
+        _check_text("what to find", what)
         loaded = self.engine.model
         question = loaded.family.boxes.question.format(what=loaded.tokenizer.guard(what))
         request = make_request(
@@ -223,12 +234,13 @@ class Model:
                 f"fps is {fps!r} for {'a list' if is_list else 'one picture'}",
                 hint="a video is a list of frames with fps; encode several pictures one by one",
             )
-        look = Look(tuple(image), fps) if is_list else Look((image,))
+        part = {"type": "video", "video": image, "fps": fps} if is_list else {"type": "image", "image": image}
+        _, (look,) = split([{"role": "user", "content": [part]}])
         return self.engine.encode(look, picture_bounds(options))
 
     def logits(self, messages: Messages, **options: Unpack[PictureOptions]) -> NDArray[np.float32]:
         """The logits after every prompt token, [prompt tokens, vocabulary], for parity and evaluation."""
-        return self.engine.logits(make_request(messages, options))
+        return self.engine.logits(Request(messages, bounds=picture_bounds(options)))
 
     def info(self) -> dict[str, Any]:
         """What the model is: JSON types, sizes in bytes."""
@@ -282,11 +294,32 @@ class Model:
 
 def _messages(image: Any, question: Any) -> list[dict[str, Any]]:
     """One user turn: the pictures, then the question."""
-    if not isinstance(question, str) or not question.strip():
-        raise UsageError(f"the question is {question!r}; a text is needed")
+    _check_text("the question", question)
     images = image if isinstance(image, (list, tuple)) else [image]
     parts = [{"type": "image", "image": one} for one in images]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{name} is {value!r}; a text is needed")
+
+
+def _check_kind(name: str, value: Any, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise UsageError(f"{name} is {value!r}; {names} is needed")
+
+
+def _checked_pairs(pairs: Any) -> list[tuple[Any, Any]]:
+    found = list(pairs) if isinstance(pairs, Iterable) else [pairs]
+    for pair in found:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise UsageError(
+                f"a (picture, question) pair is needed, not {type(pair).__name__}",
+                hint='ask_many([("a.png", "What is it?")])',
+            )
+    return found
 
 
 def _cache_folder(cache: StrPath | bool | None) -> Path | None:  # noqa: FBT001 - False is a value of `cache`

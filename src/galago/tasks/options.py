@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from galago.engine.generation_config import DRAW
+from galago.engine.generation_config import DRAW, is_number
 from galago.engine.grammar import ConstraintSpec
 from galago.engine.request import Messages, PictureBounds, Request
 from galago.errors import UsageError
@@ -73,8 +73,9 @@ def make_request(
     `checkpoint` has the model's own values of sampling options, for what is not given. Who gives a
     temperature says all about the draw: the model's top_k, top_p and min_p then do not count.
 
-    Raises UsageError for an unknown option, naming the nearest, or a value out of its range, and SchemaError
-    for a constraint that cannot be one.
+    Raises UsageError for an unknown option, naming the nearest, a value out of its range, a rule of the draw
+    where nothing is drawn, or a `stop` beside the verb's own `constraint`; SchemaError for a constraint that
+    cannot be one.
     """
     check_names(options, (*_SAMPLING, *_PICTURE, *(_CONSTRAINT if allow_constraint else ())))
     sampling = {key: options[key] for key in _SAMPLING if key in options}
@@ -88,6 +89,13 @@ def make_request(
     sampling["stop"] = _texts(sampling.get("stop", ()))
     for key in sampling.keys() - {"stop"}:
         _check_number(key, sampling[key])
+    idle = [key for key in DRAW if options.get(key) and not sampling.get("temperature")]
+    if idle:
+        raise UsageError(f"{idle[0]} has no effect at temperature 0", hint="draw with temperature=0.7")
+    if constraint is not None and sampling["stop"]:
+        raise UsageError(
+            f"stop is {options['stop']!r}, and would cut the JSON that is wanted", hint="leave out stop"
+        )
     given = {key: options[key] for key in _CONSTRAINT if key in options}
     return Request(
         messages,
@@ -113,14 +121,15 @@ def check_names(options: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def _texts(stop: Any) -> tuple[str, ...]:
-    texts = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    if not all(isinstance(text, str) for text in texts):
+    texts = (stop,) if isinstance(stop, str) else () if stop is None else stop
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise UsageError(f"stop is {stop!r}; a text or a list of texts is needed")
-    return texts
+    return tuple(texts)
 
 
 def _check_number(name: str, value: Any) -> None:
-    kinds = int if name in _WHOLE else (int, float)
-    optional = SamplingParams.__dataclass_fields__[name].default is None
-    if isinstance(value, bool) or not (isinstance(value, kinds) or (optional and value is None)):
-        raise UsageError(f"{name} is {value!r}; a {'whole ' if kinds is int else ''}number is needed")
+    whole = name in _WHOLE
+    if value is None and SamplingParams.__dataclass_fields__[name].default is None:
+        return
+    if not is_number(value, whole=whole):
+        raise UsageError(f"{name} is {value!r}; a {'whole' if whole else 'finite'} number is needed")

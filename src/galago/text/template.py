@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from galago.errors import ConfigError, UsageError
-from galago.files import StrPath, read_json_object, reason
+from galago.files import StrPath, read_json_object, reason, shown
 
 _NAME = "chat template"
 _FUEL = 10_000_000  # instructions; a conversation of a thousand messages needs less than a tenth of it
@@ -66,13 +66,17 @@ class ChatTemplate:
                 what = reason(error) if isinstance(error, OSError) else "it is not UTF-8 text"
                 raise ConfigError(f"{file} cannot be read: {what}", hint="download the file again") from None
         else:
-            source = _json_if_there(folder / "chat_template.json").get("chat_template")
-            source = source or settings.get("chat_template")
+            file = folder / "chat_template.json"
+            source = _json_if_there(file).get("chat_template")
+            if not source:
+                file, source = folder / "tokenizer_config.json", settings.get("chat_template")
+        said = source
         if isinstance(source, list):  # several templates, each with its name
-            source = next((one.get("template") for one in source if one.get("name") == "default"), None)
+            named = [one for one in source if isinstance(one, dict) and one.get("name") == "default"]
+            source = named[0].get("template") if named else None
         if not isinstance(source, str):
             raise ConfigError(
-                f"{folder} has no chat template",
+                f"{folder} has no chat template: in {file.name}, chat_template is {shown(said)}",
                 hint="use the instruct version of the model, or put its chat_template.jinja into the folder",
             )
         return cls(source, variables=tokens)

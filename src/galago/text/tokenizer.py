@@ -79,10 +79,6 @@ class Tokenizer:
             ids += self._backend.encode(part, add_special_tokens=False).ids
         return ids
 
-    def encode_plain(self, text: str) -> list[int]:
-        """The ids of a text that is only text: no special token comes out, whatever it spells."""
-        return self.encode(self.guard(text))
-
     def guard(self, text: str, *, allow: Collection[str] = ()) -> str:
         """The text, with a mark wherever it spells a special token or could begin one at its end.
 

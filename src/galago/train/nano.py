@@ -16,6 +16,8 @@ from torch import Tensor
 from galago.drawing import Split
 from galago.engine.checkpoint import open_checkpoint
 from galago.errors import TrainingError
+from galago.files import reason
+from galago.kernels import open_device
 from galago.train import checkpoint as checkpoints
 from galago.train.batches import make_batch
 from galago.train.checkpoint import Checkpoint, Progress
@@ -27,6 +29,7 @@ from galago.train.stages import STAGES, mixture
 from galago.train.workers import Helper, Report, Worker
 
 NANO = Path(__file__).parent.parent / "nano"
+CHECKPOINT, SETTLED = "checkpoint.pt", "settled.pt"
 VALIDATION_SEED = 900_000_000
 STALE_S = 1800
 
@@ -36,7 +39,6 @@ class Run:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        settings.out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(settings.threads)
         config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
         self.learner = Learner(config, seed=settings.seed, device=settings.device, dtype=settings.dtype)
@@ -65,12 +67,12 @@ class Run:
     @property
     def checkpoint_path(self) -> Path:
         """Where the plateau's checkpoint is: what a run resumes from."""
-        return self.settings.out / "checkpoint.pt"
+        return self.settings.out / CHECKPOINT
 
     @property
     def path(self) -> Path:
         """Where the state of the present stage is written."""
-        return self.settings.out / "settled.pt" if self.progress.stage == "settle" else self.checkpoint_path
+        return self.settings.out / SETTLED if self.progress.stage == "settle" else self.checkpoint_path
 
     def _begin_with(self, source: str) -> None:
         """Take the weights of a model that was shipped."""
@@ -146,7 +148,8 @@ class Run:
         torch._foreach_mul_(list(gradients.values()), share)
         if not np.isfinite(report.loss):
             raise TrainingError(
-                f"the loss is {report.loss} at step {self.progress.step}", hint="resume at a lower --rate"
+                f"the loss is {report.loss} at step {self.progress.step}",
+                hint="--resume goes on from the last checkpoint",
             )
         since = self.progress.step - self.progress.stage_started
         self.optimiser.step(gradients, rate_factor(since, self.settings.warmup, settled))
@@ -229,7 +232,8 @@ def validation_shards(settings: Settings, sources: list[Source]) -> dict[str, Sh
 def train(settings: Settings) -> Progress:
     """Train nano for `settings.minutes`; leaves checkpoints, model/ and log.jsonl in `settings.out`.
 
-    Ctrl-C saves first. Raises TrainingError when a checkpoint cannot be resumed or the loss is not finite.
+    Ctrl-C saves first. Raises TrainingError when the folder cannot be made or holds a run that is not to be
+    resumed, when a checkpoint cannot be resumed or the loss is not finite, DeviceError when there is no GPU.
     """
     if settings.resume and settings.start is not None:
         raise TrainingError(
@@ -238,6 +242,8 @@ def train(settings: Settings) -> Progress:
         )
     if settings.stage not in (*STAGES, "all"):
         raise TrainingError(f"there is no stage {settings.stage!r}", hint=f"one of all, {', '.join(STAGES)}")
+    open_device(settings.device)  # raises where it is not there
+    _check_folder(settings)
     plan = (
         [
             ("look", settings.minutes * 0.25),
@@ -262,6 +268,18 @@ def train(settings: Settings) -> Progress:
         settled = run.progress.stage == "settle"
         write_model(run.path, settings.out / "model", average=not settled)
     return run.progress
+
+
+def _check_folder(settings: Settings) -> None:
+    """Make the folder of the run; the checkpoints of another run in it are not written over."""
+    out = settings.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = not settings.resume and any((out / name).exists() for name in (CHECKPOINT, SETTLED))
+    except OSError as error:
+        raise TrainingError(f"{out} cannot be written: {reason(error)}", hint="another --out") from error
+    if taken:
+        raise TrainingError(f"{out} holds a run", hint="go on with --resume, or name another --out")
 
 
 def open_pool(settings: Settings) -> Pool:

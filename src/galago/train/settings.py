@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+from galago.errors import UsageError
 from galago.frozen import frozen
+from galago.kernels import check_device
 
 
 @frozen
 class Settings:
-    """Settings of a run of `galago train nano`."""
+    """Settings of a run of `galago train nano`. Raises UsageError for a value out of its range."""
 
     out: Path
     """Folder of checkpoints, the pool of pictures and the log."""
@@ -57,3 +60,14 @@ class Settings:
     """Least difficulty of the pictures drawn, 0 to 1."""
     largest: int | None = None
     """Only pictures of at most so many cells."""
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
+        checks = (
+            ("minutes", 0 < self.minutes < math.inf, "above 0 and finite"),
+            ("seed", self.seed >= 0, "0 or more"),
+            ("processes", self.processes >= 1, "1 or more"),
+        )
+        for name, good, wanted in checks:
+            if not good:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {wanted}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 from galago.types import Box
@@ -17,7 +18,7 @@ class JsonBoxes:
     question: str = "Locate {what} and output the bounding boxes in JSON format."
 
     def parse(self, text: str, resized: tuple[int, int], original: tuple[int, int]) -> list[Box]:
-        """Boxes in pixels of the original (height, width); entries that were cut short are left out."""
+        """Boxes in pixels of the original (height, width); entries cut short or senseless are left out."""
         across, down = original[1] / resized[1], original[0] / resized[0]
         boxes = []
         for found in _OBJECT.finditer(text):  # object by object: an answer may end in the middle of its list
@@ -32,9 +33,11 @@ class JsonBoxes:
 def _loads(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # cut short, or brackets without end
         return None
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    )

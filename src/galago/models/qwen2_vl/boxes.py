@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from galago.types import Box
@@ -19,14 +20,18 @@ class TaggedBoxes:
     question: str = "Output the bounding box of <|object_ref_start|>{what}<|object_ref_end|>."
 
     def parse(self, text: str, resized: tuple[int, int], original: tuple[int, int]) -> list[Box]:
-        """Boxes in pixels of the original (height, width); a repeated box group keeps its label."""
+        """Boxes in pixels of the original (height, width); a repeated box group keeps its label.
+
+        A box whose numbers are beyond a float's is left out.
+        """
         del resized  # thousandths of the picture: independent of the resize
         height, width = original
         boxes, label = [], ""
         for match in _TAGGED.finditer(text):
             label = (match["label"] or label).strip()
-            x0, y0, x1, y1 = (int(match[name]) for name in ("x0", "y0", "x1", "y1"))
-            boxes.append(
-                Box(x0 * width / 1000, y0 * height / 1000, x1 * width / 1000, y1 * height / 1000, label)
-            )
+            x0, y0, x1, y1 = corners = [float(match[name]) for name in ("x0", "y0", "x1", "y1")]
+            if all(map(math.isfinite, corners)):
+                boxes.append(
+                    Box(x0 * width / 1000, y0 * height / 1000, x1 * width / 1000, y1 * height / 1000, label)
+                )
         return boxes

@@ -7,7 +7,7 @@ from typing import Any
 
 from galago.errors import ConfigError
 from galago.frozen import frozen
-from galago.models.config import ConfigReader
+from galago.models.config import OWN_FILE, ConfigReader
 
 TEXT_UNUSED = (
     "attention_dropout", "bos_token_id", "eos_token_id", "max_window_layers", "pad_token_id",
@@ -15,6 +15,8 @@ TEXT_UNUSED = (
     "vision_token_id", "vision_start_token_id", "vision_end_token_id",
 )  # fmt: skip
 VISION_UNUSED = ("in_chans", "spatial_patch_size", "rope_parameters")
+MOST_LAYERS = 1000
+"""More than any model has."""
 
 
 @frozen
@@ -96,14 +98,14 @@ class Config:
 def parse_config(values: Mapping[str, Any]) -> Config:
     """config.json -> Config; raises ConfigError for unknown, missing or contradictory keys."""
     root = ConfigReader(values, "config.json")
-    vision = ConfigReader(root.take("vision_config", dict), "vision_config")
+    vision = root.inside("vision_config")
     text = parse_text(root)
-    config = Config(text=text, vision=parse_vision(vision, text), **parse_tokens(root))
+    config = Config(text=text, vision=parse_vision(vision, text), **parse_tokens(root, text))
     root.finish(TEXT_UNUSED)
     return config
 
 
-def parse_tokens(root: ConfigReader) -> dict[str, int]:
+def parse_tokens(root: ConfigReader, text: TextConfig) -> dict[str, int]:
     """The ids of the placeholder tokens."""
     names = {
         "image_token": ("image_token_id", 151655),
@@ -112,43 +114,46 @@ def parse_tokens(root: ConfigReader) -> dict[str, int]:
         "vision_end_token": ("vision_end_token_id", 151653),
     }
     root.expect("vision_token_id", root.values.get("vision_token_id"))  # the padding of an unused prompt form
-    return {ours: root.take(key, int, default) for ours, (key, default) in names.items()}
+    last = text.vocabulary - 1
+    return {ours: root.whole(key, default, most=last) for ours, (key, default) in names.items()}
 
 
 def parse_text(root: ConfigReader) -> TextConfig:
     """The decoder's sizes, from `text_config` where there is one, else from the root itself."""
     nested = root.has("text_config")
-    text = ConfigReader(root.take("text_config", dict), "text_config") if nested else root
+    text = root.inside("text_config") if nested else root
+    layers = text.positive("num_hidden_layers", most=MOST_LAYERS)
     dim, heads = text.positive("hidden_size"), text.positive("num_attention_heads")
     text.expect("hidden_act", "silu")
     text.expect("use_sliding_window", False)
-    text.expect("layer_types", None, ["full_attention"] * text.positive("num_hidden_layers"))
-    rope = ConfigReader(_rope(text), "rope_parameters")
-    base = float(rope.take("rope_theta", (int, float), 1_000_000.0))
+    text.expect("layer_types", None, ["full_attention"] * layers)
+    rope = ConfigReader(_rope(text), f"{text.where}'s rope_parameters")
+    base = rope.number("rope_theta", 1_000_000.0)
+    head_dim = text.positive("head_dim", dim // heads)
     rope.expect("type", "mrope", "default")
     rope.expect("rope_type", "mrope", "default")
-    sections = tuple(rope.take("mrope_section", (list, tuple), (16, 24, 24)))
+    sections = rope.numbers("mrope_section", int, (16, 24, 24), 0, head_dim, count=3)
     rope.finish()
-    head_dim = text.positive("head_dim", dim // heads)
     tied = [place.take("tie_word_embeddings", bool, False) for place in (root, text)]  # either may say it
     config = TextConfig(
         dim=dim,
-        layers=text.positive("num_hidden_layers"),
+        layers=layers,
         heads=heads,
         kv_heads=text.positive("num_key_value_heads", heads),
         head_dim=head_dim,
         mlp_dim=text.positive("intermediate_size"),
         vocabulary=text.positive("vocab_size"),
         context=text.positive("max_position_embeddings", 32768),
-        norm_eps=float(text.take("rms_norm_eps", (int, float))),
+        norm_eps=text.number("rms_norm_eps"),
         rope_base=base,
         rope_sections=sections,
         tied=any(tied),
     )
-    if heads % config.kv_heads or len(sections) != 3 or 2 * sum(sections) != head_dim:
+    if heads % config.kv_heads or 2 * sum(sections) != head_dim:
         raise ConfigError(
             f"{text.where}: {heads} heads over {config.kv_heads} key/value heads of size {head_dim} do not go"
-            f" with rotary sections {list(sections)}"
+            f" with rotary sections {list(sections)}",
+            hint=OWN_FILE,
         )
     if nested:
         text.finish(TEXT_UNUSED)
@@ -171,7 +176,7 @@ def parse_vision(vision: ConfigReader, text: TextConfig) -> VisionConfig:
     dim = vision.positive("embed_dim")
     config = VisionConfig(
         dim=dim,
-        layers=vision.positive("depth"),
+        layers=vision.positive("depth", most=MOST_LAYERS),
         heads=vision.positive("num_heads"),
         mlp_dim=dim * vision.positive("mlp_ratio", 4),
         out_dim=vision.positive("hidden_size"),
@@ -197,9 +202,13 @@ def check_vision(config: VisionConfig, text: TextConfig) -> None:
     """Refuse a tower whose heads cannot be rotated or whose output does not meet the decoder."""
     if config.dim % config.heads or config.head_dim % 4:
         raise ConfigError(
-            f"vision_config: width {config.dim} does not divide into {config.heads} rotary heads"
+            f"config.json's vision_config: width {config.dim} does not divide into {config.heads} rotary"
+            " heads",
+            hint=OWN_FILE,
         )
     if config.out_dim != text.dim:
         raise ConfigError(
-            f"the vision tower gives {config.out_dim} values a token, the decoder takes {text.dim}"
+            f"config.json: the vision tower gives {config.out_dim} values a token, the decoder takes"
+            f" {text.dim}",
+            hint=OWN_FILE,
         )

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from galago.errors import OutOfMemoryError, PictureError, UsageError
+from galago.errors import ConfigError, OutOfMemoryError, PictureError, UsageError
 from galago.frozen import frozen
 from galago.media import resize_bicubic
-from galago.models.config import ConfigReader
+from galago.models.config import OWN_FILE, ConfigReader
 from galago.models.family import Visual
 from galago.models.qwen2_vl.config import Config
 from galago.types import Grid
@@ -108,8 +108,13 @@ class QwenProcessor:
             return ()
         return (f"memory has room for {got} of the {wanted} tokens that the picture would take",)
 
-    def check_room(self, steps: int, size: tuple[int, int]) -> None:
-        """Raise OutOfMemoryError for a video of this many temporal patches that goes beyond the limit."""
+    def image_grid(self, height: int, width: int) -> Grid:
+        """The grid of a picture of this size."""
+        return self.grid(1, self.fitted(height, width))
+
+    def video_grid(self, frames: int, height: int, width: int) -> Grid:
+        """The grid of so many frames of this size; raises OutOfMemoryError beyond the limit."""
+        steps, size = -(-frames // self.temporal_patch), self.resized(height, width)
         pixels = size[0] * size[1]
         if self.limit is not None and steps * pixels > self.limit:
             most = self.limit // pixels * self.temporal_patch
@@ -118,6 +123,7 @@ class QwenProcessor:
                 f" for {most}",
                 hint=f"give fewer frames, or max_pixels={max(self.pixels_per_token, self.limit // steps)}",
             )
+        return self.grid(steps, size)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to stretch a picture to; PictureError beyond an aspect ratio of 200."""
@@ -154,10 +160,8 @@ class QwenProcessor:
             raise UsageError(f"fps is {fps!r}; it must be above 0")
         original = frames[0].shape[:2]
         padded = [*frames, *[frames[-1]] * (-len(frames) % self.temporal_patch)]
-        resized = self.resized(*original)
-        self.check_room(len(padded) // self.temporal_patch, resized)
+        grid, resized = self.video_grid(len(frames), *original), self.resized(*original)
         pixels = np.stack([self.normalise(resize_bicubic(frame, *resized)) for frame in padded])
-        grid = self.grid(len(padded) // self.temporal_patch, resized)
         return Visual(self.cut(pixels), grid, resized, (original[0], original[1]), self.temporal_patch / fps)
 
     def grid(self, time: int, resized: tuple[int, int]) -> Grid:
@@ -222,7 +226,10 @@ def make_processor(config: Config, values: Mapping[str, Any]) -> QwenProcessor:
         reader.expect(key, True)
     reader.expect("resample", 3)
     reader.expect("rescale_factor", 1 / 255)
-    size = reader.take("size", dict, {})
+    size = reader.inside("size", {})
+    smallest = size.positive("shortest_edge", size.positive("min_pixels", 56 * 56))
+    largest = size.positive("longest_edge", size.positive("max_pixels", 28 * 28 * 1280))
+    size.finish()
     reader.expect("patch_size", config.vision.patch)
     reader.expect("temporal_patch_size", config.vision.temporal_patch)
     reader.expect("merge_size", config.vision.merge)
@@ -230,17 +237,16 @@ def make_processor(config: Config, values: Mapping[str, Any]) -> QwenProcessor:
         patch=config.vision.patch,
         temporal_patch=config.vision.temporal_patch,
         merge=config.vision.merge,
-        min_pixels=reader.positive(
-            "min_pixels", size.get("shortest_edge") or size.get("min_pixels") or 56 * 56
-        ),
-        max_pixels=reader.positive(
-            "max_pixels", size.get("longest_edge") or size.get("max_pixels") or 28 * 28 * 1280
-        ),
-        mean=tuple(reader.take("image_mean", list, list(CLIP_MEAN))),
-        std=tuple(reader.take("image_std", list, list(CLIP_STD))),
+        min_pixels=reader.positive("min_pixels", smallest),
+        max_pixels=reader.positive("max_pixels", largest),
+        mean=reader.numbers("image_mean", (int, float), CLIP_MEAN, 0, 1, count=3),
+        std=reader.numbers("image_std", (int, float), CLIP_STD, 1e-6, 1, count=3),
         image_token=config.image_token,
         video_token=config.video_token,
         tokens_per_second=config.tokens_per_second,
     )
     reader.finish(UNUSED)
-    return processor
+    try:
+        return processor.with_pixels(processor.min_pixels, processor.max_pixels)
+    except UsageError as error:
+        raise ConfigError(f"{reader.where}: {error}", hint=OWN_FILE) from error
