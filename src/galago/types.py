@@ -6,6 +6,7 @@ No behaviour beyond derived properties and JSON spelling.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, field
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class SamplingParams:
         checks = (
             ("max_tokens", self.max_tokens >= 1, "1 or more"),
             ("min_tokens", 0 <= self.min_tokens <= self.max_tokens, "between 0 and max_tokens"),
-            ("temperature", 0 <= self.temperature < 1e30, "0 or more, and finite"),
+            ("temperature", 0 <= self.temperature <= sys.float_info.max, "0 or more, and finite"),
             ("top_k", self.top_k is None or self.top_k >= 1, "1 or more"),
             ("top_p", self.top_p is None or 0 < self.top_p <= 1, "above 0, at most 1"),
             ("min_p", self.min_p is None or 0 <= self.min_p <= 1, "between 0 and 1"),

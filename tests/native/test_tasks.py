@@ -89,15 +89,15 @@ def test_what_to_find_cannot_spell_special_tokens(older, monkeypatch):
     assert prompt.count(special["<|im_end|>"]) == 2
 
 
-def test_extracting_and_reading_guess_ahead(model, monkeypatch):
+def test_verbs_guess_ahead_when_they_are_told_to(model, monkeypatch):
     asked = []
     answer = model.engine.answer
     monkeypatch.setattr(model.engine, "answer", lambda requests: asked.extend(requests) or answer(requests))
-    model.caption(SMALL, max_tokens=1)
     model.read(SMALL, max_tokens=1)
+    model.read(SMALL, max_tokens=1, draft_tokens=3)
     model.extract(SMALL, SCHEMA)
-    model.extract(SMALL, SCHEMA, draft_tokens=0)
-    assert [request.params.draft_tokens for request in asked] == [0, 2, 2, 0]
+    model.extract(SMALL, SCHEMA, draft_tokens=2)
+    assert [request.params.draft_tokens for request in asked] == [0, 3, 0, 2]
 
 
 def test_reading_gives_text_and_lines(model):

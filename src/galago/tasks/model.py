@@ -43,9 +43,6 @@ LONG = 2048
 OnAnswer = Callable[[Answer], None]
 """Told the whole answer, with its record, before a verb makes its result of it."""
 
-DRAFTED = 2
-"""Tokens that reading and extracting guess ahead in a step; LOG 2026-11-25."""
-
 
 def load(
     source: StrPath,
@@ -195,9 +192,7 @@ class Model:
         self, image: Any, *, on_answer: OnAnswer | None = None, **options: Unpack[TaskOptions]
     ) -> Reading:
         """The text in the picture, from top to bottom. Raises GarbageError."""
-        answer = self._task(
-            image, prompts.READ, options, max_tokens=LONG, draft_tokens=DRAFTED, on_answer=on_answer
-        )
+        answer = self._task(image, prompts.READ, options, max_tokens=LONG, on_answer=on_answer)
         text = answer.text.strip()
         return Reading(text, tuple(line.strip() for line in text.splitlines() if line.strip()))
 
@@ -216,7 +211,6 @@ class Model:
             options,
             allow_constraint=False,
             max_tokens=LONG,
-            draft_tokens=DRAFTED,
             constraint=parsed.constraint,
         )
         return value_of(self._answer(request, on_answer), parsed)
@@ -269,7 +263,6 @@ class Model:
         options: Mapping[str, Any],
         *,
         max_tokens: int | None = None,
-        draft_tokens: int = 0,
         on_answer: OnAnswer | None,
     ) -> Answer:
         """The answer to a verb's question with the verb's own defaults."""
@@ -278,7 +271,6 @@ class Model:
             options,
             allow_constraint=False,
             max_tokens=max_tokens,
-            draft_tokens=draft_tokens,
         )
         return self._answer(request, on_answer)
 

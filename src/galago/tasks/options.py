@@ -62,13 +62,12 @@ def make_request(
     *,
     allow_constraint: bool = True,
     max_tokens: int | None = None,
-    draft_tokens: int = 0,
     constraint: ConstraintSpec | None = None,
     show_special: bool = False,
     trusted: bool = False,
     checkpoint: Mapping[str, Any] | None = None,
 ) -> Request:
-    """A request from the options of a verb; `max_tokens` and `draft_tokens` are the verb's own defaults.
+    """A request from the options of a verb; `max_tokens` is the verb's own default.
 
     `checkpoint` has the model's own values of sampling options, for what is not given. Who gives a
     temperature says all about the draw: the model's top_k, top_p and min_p then do not count.
@@ -85,7 +84,6 @@ def make_request(
     sampling = {**own, **sampling}
     if max_tokens is not None:
         sampling.setdefault("max_tokens", max_tokens)
-    sampling.setdefault("draft_tokens", draft_tokens)
     sampling["stop"] = _texts(sampling.get("stop", ()))
     for key in sampling.keys() - {"stop"}:
         _check_number(key, sampling[key])
