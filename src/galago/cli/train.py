@@ -41,7 +41,6 @@ def run(settings: Settings) -> None:
 
     try:
         from galago.train import nano
-        from galago.train.export import write_model
         from galago.train.settings import Settings as TrainSettings
     except ModuleNotFoundError as error:
         if error.name != "torch":
@@ -62,10 +61,6 @@ def run(settings: Settings) -> None:
             fonts=settings.fonts,
         )
     )
-    if progress.stage == "settle":
-        write_model(settings.out / "settled.pt", settings.out / "model")
-    else:  # on the plateau the moving average is better than the last weights
-        write_model(settings.out / "checkpoint.pt", settings.out / "model", average=True)
     print(
         f"{progress.pictures} pictures in {progress.minutes:.0f} minutes;"
         f" galago ask -m {settings.out / 'model'} asks what it learned"

@@ -262,11 +262,12 @@ def train(settings: Settings) -> Progress:
         raise
     finally:
         run.close()
-    if run.progress.stage != "look":
-        from galago.train.export import write_model
+    from galago.train.export import write_model
 
-        settled = run.progress.stage == "settle"
-        write_model(run.path, settings.out / "model", average=not settled)
+    settled = (
+        run.progress.stage == "settle"
+    )  # on the plateau the moving average is better than the last weights
+    write_model(run.path, settings.out / "model", average=not settled)
     return run.progress
 
 
