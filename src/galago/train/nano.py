@@ -264,9 +264,8 @@ def train(settings: Settings) -> Progress:
         run.close()
     from galago.train.export import write_model
 
-    settled = (
-        run.progress.stage == "settle"
-    )  # on the plateau the moving average is better than the last weights
+    # on the plateau the moving average is better than the last weights
+    settled = run.progress.stage == "settle"
     write_model(run.path, settings.out / "model", average=not settled)
     return run.progress
 
