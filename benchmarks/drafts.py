@@ -24,26 +24,22 @@ import galago
 from benchmarks.provenance import provenance
 from benchmarks.table import of_columns
 from benchmarks.workloads import QUESTIONS, draw_picture
-from galago.drawing import Drawing, Split, draw
 from galago.engine.draft import Drafter
-from galago.evals.nano import TASKS
+from galago.evals.nano import cases
+from galago.evals.suite import Case
 from galago.files import replacing
 
 DRAFTED: Final = (0, 1, 2, 4)
-FIRST_SEED: Final = 78_000_000
-LONG: Final = 400
-"""Tokens of an answer at most."""
 
-Ask = Callable[[galago.Model, Any, Drawing, int], Any]
+Ask = Callable[[galago.Model, Any, Case, int], Any]
 
 
-def _read(model: galago.Model, features: Any, _: Drawing, drafted: int) -> Any:
+def _read(model: galago.Model, features: Any, _: Case, drafted: int) -> Any:
     return model.read(features, draft_tokens=drafted)
 
 
-def _extract(model: galago.Model, features: Any, drawing: Drawing, drafted: int) -> Any:
-    answer = next(question.answer for question in drawing.questions if question.task == "json")
-    value = json.loads(answer)
+def _extract(model: galago.Model, features: Any, case: Case, drafted: int) -> Any:
+    value = json.loads(case.answer)
     return model.extract(features, list(value[0] if isinstance(value, list) else value), draft_tokens=drafted)
 
 
@@ -56,7 +52,7 @@ KINDS: Final[dict[str, tuple[str, Ask]]] = {
 
 
 class Steps:
-    """Counts the calls of a model's decoder that write: those after a prompt."""
+    """Counts the calls of a model's decoder, those that feed prompts among them."""
 
     def __init__(self, model: galago.Model) -> None:
         self.count = 0
@@ -70,28 +66,18 @@ class Steps:
         network.decode = counted  # type: ignore[method-assign,assignment]
 
 
-def drawings(task: str, count: int) -> list[Drawing]:
-    """Held-out pictures of a task."""
-    recipes, found, seed = TASKS[task].recipes, list[Drawing](), FIRST_SEED
-    while len(found) < count:
-        drawing = draw(recipes[seed % len(recipes)], seed, split=Split.HELD_OUT)
-        found += [drawing] if any(question.task == task for question in drawing.questions) else []
-        seed += 1
-    return found
-
-
 def answers(model: galago.Model, count: int) -> dict[str, Any]:
     """Steps and seconds of all pictures by kind and drafted tokens, these in turn; features are known."""
     steps, told = Steps(model), dict[str, Any]()
     for kind, (task, ask) in KINDS.items():
-        shown = [(model.encode(drawing.pixels), drawing) for drawing in drawings(task, count)]
+        shown = [(model.encode(case.pixels), case) for case in cases(task, count)]
         taken = {drafted: [0, 0.0] for drafted in DRAFTED}
-        for features, drawing in shown:
+        for features, case in shown:
             said = []
             for drafted in DRAFTED:
                 model.engine.prefixes.clear()
                 steps.count, began = 0, time.perf_counter()
-                said.append(ask(model, features, drawing, drafted))
+                said.append(ask(model, features, case, drafted))
                 taken[drafted][0] += steps.count
                 taken[drafted][1] += time.perf_counter() - began
             assert all(one == said[0] for one in said), said
@@ -103,7 +89,7 @@ def step_costs(model: galago.Model, tokens: int, runs: int) -> dict[str, float]:
     """Milliseconds of a step by the tokens drafted in it, medians of answers in turn; no draft comes true."""
     features = model.encode(np.asarray(draw_picture(512, 0)))
     taken: dict[int, list[float]] = {drafted: [] for drafted in DRAFTED}
-    guess, helps = Drafter.guess, Drafter.helps
+    guess = Drafter.guess
     try:
         for drafted in [*DRAFTED] * runs:
             Drafter.guess = lambda _, room, n=drafted: [0] * min(n, room)  # type: ignore[method-assign,misc]
@@ -112,7 +98,7 @@ def step_costs(model: galago.Model, tokens: int, runs: int) -> dict[str, float]:
             )
             taken[drafted].append(1000 * (answer.timings.decode_s or 0.0) / (tokens - 1))
     finally:
-        Drafter.guess, Drafter.helps = guess, helps  # type: ignore[method-assign]
+        Drafter.guess = guess  # type: ignore[method-assign]
     return {str(drafted): round(statistics.median(times), 3) for drafted, times in taken.items()}
 
 
