@@ -209,19 +209,21 @@ private:
     // Turns the new key of a head of sequence t and keeps it; the query heads that share it look at all keys.
     void see(const Kept& kept, int64_t t, int64_t kv_head) {
         const Step& s = step_;
-        const int64_t share = s.heads / s.kv_heads, half = t * s.size / 2, at = kv_head * s.size;
-        const int64_t first = t * queries() + share * at, new_one = t * s.kv_heads * s.size + at;
+        const int64_t share = s.heads / s.kv_heads, half = t * s.size / 2;
+        const int64_t new_one = (t * s.kv_heads + kv_head) * s.size, first = share * new_one;
         const auto turn = [&](const float* x, float* y, int64_t heads) {
             const float *cos = s.cos + half, *sin = s.sin + half;
             kernels_.rotate({{x, 0, s.size}, cos, sin, {y, 0, s.size}, heads, s.size}, {0, 1});
         };
         const auto [shared, own] = s.lengths[t];
         turn(q_ + first, turned_ + first, share);
-        turn(k_ + new_one, kept.keys[own - 1] + at, 1);
-        std::copy_n(v_ + new_one, s.size, kept.values[own - 1] + at);
-        const auto past = [&](Rows<const float> before, Rows<float> rows) {
-            if (shared > 0) before.data += at;  // else there may be none
-            return Past{before, {rows.data + at, rows.stride}, shared};
+        turn(k_ + new_one, kept.keys.at(own - 1, kv_head), 1);
+        std::copy_n(v_ + new_one, s.size, kept.values.at(own - 1, kv_head));
+        const auto past = [&](const Heads<const float>& before, const Heads<float>& rows) {
+            const float* first_shared = shared > 0 ? before.at(0, kv_head) : nullptr;  // else there may be none
+            return Past{
+                {first_shared, before.token_stride}, {rows.at(0, kv_head), rows.token_stride}, shared
+            };
         };
         const RowAttention attention{
             {turned_ + first, s.size},

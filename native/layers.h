@@ -130,14 +130,14 @@ public:
 private:
     // The arrays of all layers for one row.
     template <class T>
-    void place(nb::handle source, size_t row, Rows<T> decoder::Kept::*part, const char* name, int64_t tokens) {
+    void place(nb::handle source, size_t row, Heads<T> decoder::Kept::*part, const char* name, int64_t tokens) {
         const auto listed = nb::cast<nb::list>(source);
         check(listed.size() == layers_.size(), "each layer wants ", name);
         for (size_t i = 0; i < listed.size(); ++i) {
             const Floats& array = arrays_.emplace_back(listed[i], name, 3, !std::is_const_v<T>);
-            array.packed_from(0).sized({array.size(0), arrays_[0].size(1), arrays_[0].size(2)});
+            array.packed_from(2).sized({array.size(0), arrays_[0].size(1), arrays_[0].size(2)});
             check(tokens <= array.size(0), tokens, " tokens do not fit ", name, " ", array.shape());
-            kept_[i * static_cast<size_t>(rows_) + row].*part = {array.data(), array.size(1) * array.size(2)};
+            kept_[i * static_cast<size_t>(rows_) + row].*part = {array.data(), array.stride(0), array.stride(1)};
         }
     }
 

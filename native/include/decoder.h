@@ -16,8 +16,8 @@ struct Layer {
 // A sequence's keys and values in one layer, a row for each token with the heads side by side: those it shares
 // with others, then its own.
 struct Kept {
-    Rows<const float> shared_keys, shared_values;
-    Rows<float> keys, values;
+    Heads<const float> shared_keys, shared_values;
+    Heads<float> keys, values;
 };
 
 // Tokens that a sequence shares, and those of its own: the last one, the new token's, is written.

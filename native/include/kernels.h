@@ -213,6 +213,7 @@ struct Kernels {
     // For measuring what this machine can do at most (ceilings.cpp); `read` adds up memory.
     Peak peak_int8, peak_bf16, peak_f32;
     float (*read)(const void* memory, int64_t bytes);
+    float (*read_straight)(const void* memory, int64_t bytes);  // one address after the other
 };
 
 // Every instruction set that this machine, its operating system included, can run: the plainest first, the

@@ -342,7 +342,7 @@ void fill(Kernels& k) {
     k.is_finite = is_finite;
     k.embed_bf16 = embed_bf16;
     k.embed_packed = embed_packed;
-    k.read = read;
+    k.read = k.read_straight = read;
 }
 
 }  // namespace galago::generic

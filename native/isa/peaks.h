@@ -30,9 +30,11 @@ inline double peak_f32(int64_t rounds, float factor) {
     return peak_of(rounds, splat(factor), [](Vec a, Vec b, Vec c) { return fma(a, b, c); });
 }
 
-// Several streams at once, as the rows of a matrix are read, each a few lines ahead of the sums.
+// Several streams at once, as the rows of a matrix are read, each a few lines ahead of the sums; or one, straight
+// on, which some processors fetch ahead faster by themselves (LOG 2026-11-29).
+template <int streams, int vectors, bool fetches>
 inline float read(const void* memory, int64_t bytes) {
-    constexpr int streams = 4, vectors = 2, ahead = 512;
+    constexpr int ahead = 512;
     constexpr int64_t step = vectors * Vec::width;
     const auto* from = static_cast<const float*>(memory);
     const int64_t each = bytes / static_cast<int64_t>(sizeof(float)) / streams / step * step;
@@ -43,8 +45,8 @@ inline float read(const void* memory, int64_t bytes) {
 #pragma GCC unroll 4
         for (int s = 0; s < streams; ++s) {
             const float* at = from + s * each + i;
-            __builtin_prefetch(at + ahead);
-#pragma GCC unroll 2
+            if constexpr (fetches) __builtin_prefetch(at + ahead);
+#pragma GCC unroll 4
             for (int v = 0; v < vectors; ++v) sums[s][v] = sums[s][v] + load(at + v * Vec::width);
         }
     }

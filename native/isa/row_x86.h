@@ -7,8 +7,16 @@
 
 namespace galago::GALAGO_ISA {
 
-// Bytes that are fetched ahead in each of so many streams.
-constexpr int64_t row_ahead(int streams) { return streams <= 2 ? 4096 : 1024; }
+// Fetches what one of so many streams comes to later. One or two that meet one token are better left to what the
+// processor fetches ahead by itself (LOG 2026-11-29).
+template <int streams, int tokens = 1>
+inline void fetch_row(const uint8_t* from) {
+    if constexpr (streams > 2) {
+        __builtin_prefetch(from + 1024);
+    } else if constexpr (tokens > 1) {
+        __builtin_prefetch(from + 4096);
+    }
+}
 
 // The sum of 32 int8 values.
 inline int32_t step_total(const int8_t* x) {

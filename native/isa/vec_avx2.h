@@ -170,7 +170,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 4
         for (int i = 0; i < panels; ++i) {
             const uint8_t* from = codes[i] + quad * 64;
-            if constexpr (tokens == 1) __builtin_prefetch(from + row_ahead(panels));
+            if constexpr (tokens == 1) fetch_row<panels>(from);
             const __m256i low = _mm256_xor_si256(load_codes(from), bias);
             const __m256i high = _mm256_xor_si256(load_codes(from + 32), bias);
             const __m256i low_size = _mm256_abs_epi8(low), high_size = _mm256_abs_epi8(high);
@@ -238,7 +238,7 @@ inline void add_nibbles(
             };
 #pragma GCC unroll 4
             for (int j = 0; j < 4; ++j) {
-                __builtin_prefetch(of_stream + row_ahead(streams) + j * 64);
+                fetch_row<streams>(of_stream + j * 64);
                 add(low, load_codes(of_stream + j * 64), j);
                 add(high, load_codes(of_stream + j * 64 + 32), j);
             }

@@ -192,7 +192,7 @@ inline void add_dots(const uint8_t* const* codes, const int8_t* x, int64_t quads
 #pragma GCC unroll 8
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + (quad + way) * 64;
-                if constexpr (ahead) __builtin_prefetch(from + row_ahead(panels));
+                if constexpr (ahead) fetch_row<panels, tokens>(from);
                 w[i] = _mm512_loadu_si512(from);
             }
 #pragma GCC unroll 16
@@ -281,7 +281,7 @@ inline void add_expanded(
 #pragma GCC unroll 2
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + step * 256 + j * 64;
-                __builtin_prefetch(from + row_ahead(panels));
+                fetch_row<panels, tokens + 1>(from);
                 const __m512i both = _mm512_loadu_si512(from);
                 even[i] = bytes[i].even(both);
                 odd[i] = bytes[i].odd(both);
@@ -329,7 +329,7 @@ inline void add_nibbles(
             __m512i even = _mm512_setzero_si512(), odd = even;
 #pragma GCC unroll 4
             for (int j = 0; j < 4; ++j) {
-                __builtin_prefetch(of_stream + row_ahead(streams) + j * 64);
+                fetch_row<streams>(of_stream + j * 64);
                 __m512i both = _mm512_loadu_si512(of_stream + j * 64);
                 asm volatile("" : "+v"(both));  // or GCC loads it twice, once for each mask
                 add_quad(even, _mm512_and_si512(both, low_mask), x + 8 * j);

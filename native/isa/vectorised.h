@@ -41,7 +41,8 @@ inline void fill_vectorised(Kernels& k) {
     k.silu_mul = silu_mul;
     k.is_finite = is_finite;
     k.peak_f32 = {peak_f32, peak_f32_madds};
-    k.read = read;
+    k.read = read<4, 2, true>;
+    k.read_straight = read<1, 4, false>;
 }
 
 }  // namespace galago::GALAGO_ISA

@@ -333,6 +333,7 @@ void ceilings(const Machines& m) {
     for (const int64_t words : {0, 1, 17, 512, 1000}) {
         Block<uint64_t> block(words);
         m.tested.read(block.data(), words * 8);
+        m.tested.read_straight(block.data(), words * 8);
     }
 }
 

@@ -51,6 +51,15 @@ def test_growing_past_what_was_reserved_keeps_the_past():
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_the_rows_of_a_head_follow_each_other_in_memory():
+    cache = KVCache(LAYERS)
+    feed(cache, rows(3 * ROUND + 5), 0, ROUND + 1)  # grown once
+    kept = [cache, cache.fork(ROUND)]
+    for one in kept:
+        one.shrink()
+        assert all(part.array.transpose(1, 0, 2).flags.c_contiguous for part in [*one._keys, *one._values])
+
+
 def test_a_fork_goes_its_own_way():
     layers, others = rows(8), rows(8, seed=1)
     cache = KVCache(LAYERS)

@@ -28,7 +28,11 @@ WORTH_SHARING = 128
 
 
 class Rows:
-    """One layer's rows [S, G, d] of something, with room to grow; reserved rows cost no resident memory."""
+    """One layer's rows [S, G, d] of something, with room to grow; reserved rows cost no resident memory.
+
+    In memory the rows of a head follow each other: a thread that attends reads those of one head, and a
+    processor fetches ahead what lies in one piece (LOG 2026-11-29).
+    """
 
     def __init__(self) -> None:
         self.array: F32 | None = None
@@ -45,9 +49,20 @@ class Rows:
         if held is not None and len(held) >= end:
             return held
         wanted = max(reserve, end, 0 if held is None else len(held) * 3 // 2)
-        self.array = np.empty((-(-wanted // ROUND) * ROUND, *shape), np.float32)
+        return self._move(-(-wanted // ROUND) * ROUND, start, shape)
+
+    def shrink(self, count: int) -> None:
+        """Give back all but the first rows."""
+        if self.array is not None and len(self.array) > count:
+            self._move(count, count, self.array.shape[1:])
+
+    def _move(self, rows: int, kept: int, shape: tuple[int, ...]) -> F32:
+        """Into an array of so many rows, of which the first are kept."""
+        heads, size = shape
+        held = self.array
+        self.array = np.empty((heads, rows, size), np.float32).transpose(1, 0, 2)
         if held is not None:
-            self.array[:start] = held[:start]
+            self.array[:kept] = held[:kept]
         return self.array
 
 
@@ -165,8 +180,7 @@ class KVCache:
         """Give back what was reserved and is not used."""
         rows = len(self) - self._shared
         for part in self._parts:
-            if part.array is not None and len(part.array) > rows:
-                part.array = part.array[:rows].copy()
+            part.shrink(rows)
         self._reserve = ROUND
 
     def fork(self, tokens: int, *, expected: int = 0, head: int = 0) -> KVCache:
