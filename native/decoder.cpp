@@ -113,8 +113,10 @@ public:
                 const Target targets[] = {to(layer.q, q_), to(layer.k, k_), to(layer.v, v_)};
                 return note(ops::multiply(kernels_, targets, 3, rounded(layer.q), 0, projections_[i]));
             }
-            case attend:  // a key head of all sequences, then the next: they may share keys
-                return see(step_.kept[number * step_.rows + i % step_.rows], i % step_.rows, i / step_.rows);
+            case attend: {  // threads side by side have a key head each, which sequences may share
+                const int64_t t = i / step_.kv_heads;
+                return see(step_.kept[number * step_.rows + t], t, i % step_.kv_heads);
+            }
             case round_seen:
                 return round(seen_, layer.o, i);
             case join:

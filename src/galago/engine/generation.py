@@ -122,7 +122,8 @@ class Generation:
         """Logits [1 + n, V] after the last token and after each of n tokens of the draft: choose, or end.
 
         A token is chosen from every row as long as what was chosen is what the draft said, so that tokens
-        and draws are those of one row at a time; the cache forgets the rows of a draft that was wrong.
+        and draws are those of one row at a time; the cache forgets the rows of a draft that was wrong. The
+        logits are this answer's to change.
         Raises SchemaError when the constraint cannot be followed.
         """
         before, draft = len(self.tokens), self.draft[: len(logits) - 1]
@@ -151,11 +152,9 @@ class Generation:
         early = self._is_early
         if self._constraint is not None:
             token = self._sampler.choose(logits, self._allowed(self._constraint, early=early))
-        elif early:
-            without = logits.copy()
-            without[self._ends] = -np.inf
-            token = self._sampler.choose(without)
         else:
+            if early:
+                logits[self._ends] = -np.inf
             token = self._sampler.choose(logits)
         if token in self._ends:
             self._finish("stop")
