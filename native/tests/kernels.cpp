@@ -298,14 +298,16 @@ void decoder_rows(const Machines& m) {
             std::vector<decoder::Length> lengths;
             for (int64_t t = 0; t < count; ++t) lengths.push_back({t == 1 ? 70 : 0, 7 + t});
             auto x = random_floats(count * dim), turn = random_floats(count * size / 2);
-            auto shared = random_floats(70 * row), past = random_floats((7 + count) * row);
+            const int64_t room = 7 + count;
+            auto shared = random_floats(70 * row), past = random_floats(room * row);
             both(m, "decoder", count * (dim + 4 * row), 0.02, [&](const ops::Place& place, float* y) {
                 std::vector<Block<float>> arrays(static_cast<size_t>(4 * count), past);
                 std::vector<decoder::Kept> kept;
                 for (size_t i = 0; i < arrays.size(); i += 2) {
                     const bool shares = lengths[i / 2 % static_cast<size_t>(count)].shared > 0;
-                    const Rows<const float> before{shares ? shared.data() : nullptr, row};
-                    kept.push_back({before, before, {arrays[i].data(), row}, {arrays[i + 1].data(), row}});
+                    const Heads<const float> before{shares ? shared.data() : nullptr, size, 70 * size};
+                    const auto own = [&](size_t k) { return Heads<float>{arrays[k].data(), size, room * size}; };
+                    kept.push_back({before, before, own(i), own(i + 1)});
                 }
                 const decoder::Step step{x.data(),    turn.data(), turn.data(), y,        lengths.data(),
                                          kept.data(), count,       heads,       kv_heads, size,
@@ -314,7 +316,8 @@ void decoder_rows(const Machines& m) {
                 y += count * dim;
                 for (size_t i = 0; i < arrays.size(); ++i) {
                     const int64_t own = lengths[i / 2 % static_cast<size_t>(count)].own;
-                    y = std::copy_n(arrays[i].data() + (own - 1) * row, row, y);
+                    for (int64_t head = 0; head < kv_heads; ++head)
+                        y = std::copy_n(arrays[i].data() + (head * room + own - 1) * size, size, y);
                 }
             });
         }
