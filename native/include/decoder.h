@@ -13,8 +13,7 @@ struct Layer {
     ops::Target q, k, v, o, gate, up, down;
 };
 
-// A sequence's keys and values in one layer, a row for each token with the heads side by side: those it shares
-// with others, then its own.
+// A sequence's keys and values in one layer, by token and head: those it shares with others, then its own.
 struct Kept {
     Heads<const float> shared_keys, shared_values;
     Heads<float> keys, values;

@@ -281,7 +281,7 @@ inline void add_expanded(
 #pragma GCC unroll 2
             for (int i = 0; i < panels; ++i) {
                 const uint8_t* from = codes[i] + step * 256 + j * 64;
-                fetch_row<panels, tokens + 1>(from);
+                fetch_row<panels, tokens>(from);
                 const __m512i both = _mm512_loadu_si512(from);
                 even[i] = bytes[i].even(both);
                 odd[i] = bytes[i].odd(both);
