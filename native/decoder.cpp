@@ -115,7 +115,7 @@ public:
             }
             case attend: {  // threads side by side have a key head each, which sequences may share
                 const int64_t t = i / step_.kv_heads;
-                return see(step_.kept[number * step_.rows + t], t, i % step_.kv_heads);
+                return see(step_.kept + number * step_.rows, t, i % step_.kv_heads);
             }
             case round_seen:
                 return round(seen_, layer.o, i);
@@ -209,8 +209,9 @@ private:
     }
 
     // Turns the new key of a head of sequence t and keeps it; the query heads that share it look at all keys.
-    void see(const Kept& kept, int64_t t, int64_t kv_head) {
+    void see(const Kept* all, int64_t t, int64_t kv_head) {
         const Step& s = step_;
+        const Kept& kept = all[t];
         const int64_t share = s.heads / s.kv_heads, half = t * s.size / 2;
         const int64_t new_one = (t * s.kv_heads + kv_head) * s.size, first = share * new_one;
         const auto turn = [&](const float* x, float* y, int64_t heads) {
@@ -227,6 +228,7 @@ private:
                 {first_shared, before.token_stride}, {rows.at(0, kv_head), rows.token_stride}, shared
             };
         };
+        const bool again = t > 0 && shared > 0 && all[t - 1].shared_keys.data == kept.shared_keys.data;
         const RowAttention attention{
             {turned_ + first, s.size},
             past(kept.shared_keys, kept.keys),
@@ -234,7 +236,8 @@ private:
             shared + own,
             {seen_ + first, s.size},
             share,
-            s.size
+            s.size,
+            again ? shared : 0
         };
         const int64_t floats = kernels_.attention_scratch({{}, {}, {}, {}, s.heads, s.kv_heads, s.size}, share);
         void* memory = scratch(Scratch::own, static_cast<size_t>(floats) * sizeof(float));

@@ -81,7 +81,7 @@ private:
 };
 
 // One new token of each of some sequences, and the room for their keys and values (kernels/whole.py): arrays
-// [capacity, kv_heads, size] of each layer.
+// [2, layers, kv_heads, capacity, size].
 class DecoderStep {
 public:
     DecoderStep(
@@ -96,17 +96,17 @@ public:
         kept_.resize(layers_.size() * rooms.size());
         for (size_t row = 0; row < rooms.size(); ++row) {
             const auto room = nb::cast<nb::tuple>(rooms[row]);
-            check(room.size() == 6, "a room has six parts");
-            const auto own = nb::cast<int64_t>(room[2]), shared = nb::cast<int64_t>(room[5]);
+            check(room.size() == 4, "a room has four parts");
+            const auto own = nb::cast<int64_t>(room[1]), shared = nb::cast<int64_t>(room[3]);
             check(own > 0 && shared >= 0, "a row's own token has a place");
             lengths_.push_back({shared, own});
-            place(room[0], row, &decoder::Kept::keys, "keys", own);
-            place(room[1], row, &decoder::Kept::values, "values", own);
+            place(room[0], row, "rows", own, &decoder::Kept::keys, &decoder::Kept::values);
             if (shared == 0) continue;
-            place(room[3], row, &decoder::Kept::shared_keys, "shared keys", shared);
-            place(room[4], row, &decoder::Kept::shared_values, "shared values", shared);
+            place(
+                room[2], row, "shared rows", shared, &decoder::Kept::shared_keys, &decoder::Kept::shared_values
+            );
         }
-        const int64_t kv_heads = arrays_[0].size(1), size = arrays_[0].size(2);
+        const int64_t kv_heads = arrays_[0].size(2), size = arrays_[0].size(4);
         const int64_t queries = layers_[0].q.weight.rows, width = layers_[0].k.weight.rows;
         check(
             width > 0 && width == kv_heads * size && queries % width == 0 && size % 2 == 0, "keys ",
@@ -128,16 +128,24 @@ public:
     }
 
 private:
-    // The arrays of all layers for one row.
+    // The keys and values of all layers for one row.
     template <class T>
-    void place(nb::handle source, size_t row, Heads<T> decoder::Kept::*part, const char* name, int64_t tokens) {
-        const auto listed = nb::cast<nb::list>(source);
-        check(listed.size() == layers_.size(), "each layer wants ", name);
-        for (size_t i = 0; i < listed.size(); ++i) {
-            const Floats& array = arrays_.emplace_back(listed[i], name, 3, !std::is_const_v<T>);
-            array.packed_from(2).sized({array.size(0), arrays_[0].size(1), arrays_[0].size(2)});
-            check(tokens <= array.size(0), tokens, " tokens do not fit ", name, " ", array.shape());
-            kept_[i * static_cast<size_t>(rows_) + row].*part = {array.data(), array.stride(0), array.stride(1)};
+    void place(
+        nb::handle source, size_t row, const char* name, int64_t tokens, Heads<T> decoder::Kept::*keys,
+        Heads<T> decoder::Kept::*values
+    ) {
+        const Floats& array = arrays_.emplace_back(source, name, 5, !std::is_const_v<T>);
+        const auto count = static_cast<int64_t>(layers_.size());
+        array.packed_from(4).sized({2, count, arrays_[0].size(2), array.size(3), arrays_[0].size(4)});
+        check(tokens <= array.size(3), tokens, " tokens do not fit ", name, " ", array.shape());
+        for (int64_t i = 0; i < count; ++i) {
+            decoder::Kept& kept = kept_[static_cast<size_t>(i * rows_) + row];
+            const auto part = [&](int64_t number) -> Heads<T> {
+                const int64_t offset = number * array.stride(0) + i * array.stride(1);
+                return {array.data() + offset, array.stride(3), array.stride(2)};
+            };
+            kept.*keys = part(0);
+            kept.*values = part(1);
         }
     }
 

@@ -23,15 +23,32 @@ PackedMatrix panel_of(const PackedMatrix& whole, int64_t panel) {
     return one;
 }
 
-// The largest element of each panel, without NaN.
-std::vector<float> peaks(const Place& place, const float* y, int64_t rows) {
+// The largest element of each panel, without NaN, and the `count` largest of these among others.
+struct Peaks {
+    std::vector<float> of_panel, largest;
+};
+
+// Keeps the `most` largest values as a heap whose front is the least.
+void keep(std::vector<float>& heap, size_t most, float value) {
+    if (heap.size() == most) {
+        if (value <= heap.front()) return;
+        std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+        heap.back() = value;
+    } else {
+        heap.push_back(value);
+    }
+    std::push_heap(heap.begin(), heap.end(), std::greater<>());
+}
+
+Peaks peaks(const Place& place, const float* y, int64_t rows, int64_t count) {
     const int64_t panels = ceil_div(rows, panel_rows), parts = place.pool.threads();
-    std::vector<float> found(static_cast<size_t>(panels), -std::numeric_limits<float>::infinity());
+    Peaks found{std::vector<float>(static_cast<size_t>(panels), -std::numeric_limits<float>::infinity()), {}};
+    std::vector<std::vector<float>> largest(static_cast<size_t>(parts));
     const auto peak = [&](int64_t panel) {
         constexpr int chains = 4;  // that do not wait for each other
         const int64_t begin = panel * panel_rows, end = std::min(begin + panel_rows, rows);
         float most[chains];
-        std::fill_n(most, chains, found[static_cast<size_t>(panel)]);
+        std::fill_n(most, chains, found.of_panel[static_cast<size_t>(panel)]);
         for (int64_t n = begin; n < end; ++n) {
             float& old = most[(n - begin) % chains];
             old = y[n] > old ? y[n] : old;
@@ -39,9 +56,15 @@ std::vector<float> peaks(const Place& place, const float* y, int64_t rows) {
         return *std::max_element(most, most + chains);
     };
     place.pool.run(parts, [&](int64_t part) {
-        for (int64_t p = panels * part / parts; p < panels * (part + 1) / parts; ++p)
-            found[static_cast<size_t>(p)] = peak(p);
+        std::vector<float> own;
+        for (int64_t p = panels * part / parts; p < panels * (part + 1) / parts; ++p) {
+            const float value = peak(p);
+            found.of_panel[static_cast<size_t>(p)] = value;
+            keep(own, static_cast<size_t>(count), value);
+        }
+        largest[static_cast<size_t>(part)] = std::move(own);
     });
+    for (const auto& own : largest) found.largest.insert(found.largest.end(), own.begin(), own.end());
     return found;
 }
 
@@ -59,12 +82,12 @@ Status linear_best(const Place& place, Rows<const float> x, const Screening& s, 
     const Target coarse{s.rough, nullptr, s.y};
     if (linear(place, x, 1, &coarse, 1) != Status::done) return Status::out_of_memory;
 
-    const std::vector<float> highest = peaks(place, s.y, s.weight.rows);
-    const float least = nth_largest(highest, s.candidates);  // what is left out is not above it
+    Peaks found = peaks(place, s.y, s.weight.rows, s.candidates);
+    const float least = nth_largest(std::move(found.largest), s.candidates);  // what is left out is not above it
     if (!std::isfinite(least)) return Status::done;
     std::vector<int64_t> chosen;
     for (int64_t p = 0; p < s.weight.panels(); ++p)
-        if (highest[static_cast<size_t>(p)] >= least) chosen.push_back(p);
+        if (found.of_panel[static_cast<size_t>(p)] >= least) chosen.push_back(p);
 
     std::vector<float> exact(chosen.size() * panel_rows);
     std::vector<Target> targets;

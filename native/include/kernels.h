@@ -145,13 +145,15 @@ struct Past {
     }
 };
 
-// The heads of one query that share a key head, over `count` keys of that head, all of one size.
+// The heads of one query that share a key head, over `count` keys of that head, all of one size. The first `met`
+// of them another query has just met.
 struct RowAttention {
     Rows<const float> q;
     Past keys, values;
     int64_t count;
     Rows<float> y;
     int64_t heads, size;
+    int64_t met = 0;
 };
 
 enum class Activation { silu, gelu, gelu_tanh, quick_gelu };

@@ -7,6 +7,8 @@ namespace galago::GALAGO_ISA {
 // Heads times keys, or heads times vectors of channels, that have their sums in registers together.
 constexpr int row_heads = tile_rows * tile_vectors >= 16 ? 4 : 2;
 constexpr int row_keys = 4, row_vectors = 4;
+// Keys, and values, that are read before anything is computed with them.
+constexpr int64_t brought = 4 * key_block;
 
 struct Row {
     int64_t heads, size, padded;      // of the query that share the key head; channels, and padded
@@ -40,11 +42,20 @@ inline Row make_row(const RowAttention& p, float* scratch) {
     return row;
 }
 
-// Fetches rows from `begin` on, of which there are `count`. Memory is kept busy: while scores are computed,
-// the values of the block are fetched, and while those are added up, the keys of the next.
-inline void fetch(const Past& rows, int64_t begin, int64_t end, int64_t count, int64_t size) {
-    for (int64_t i = begin; i < end && i < count; ++i)
-        for (int64_t c = 0; c < size; c += 16) __builtin_prefetch(rows[i] + c, 0, 2);
+// Reads rows, in the order of their addresses and doing nothing else, so that they come at the rate of memory: a
+// processor fetches ahead what is read like that, and not what is met between sums. What it doesn't, the
+// addresses of the next small pages, is asked for here. Fetching by instructions leaves the sums no places for
+// lines on their way (LOG 2026-11-29).
+inline void bring(const Past& rows, int64_t begin, int64_t end, int64_t size) {
+    constexpr int64_t line = 64 / sizeof(float), page = 4096, pages = 3;
+    for (int64_t i = begin; i < end; ++i) {
+        const float* row = rows[i];
+        for (int64_t c = 0; c < size; c += line) {
+            if (reinterpret_cast<uintptr_t>(row + c) % page < line * sizeof(float))
+                __builtin_prefetch(row + c + pages * page / sizeof(float));
+            static_cast<void>(*static_cast<const volatile float*>(row + c));
+        }
+    }
 }
 
 template <int n>
@@ -123,10 +134,10 @@ inline void soften(const Row& row, int64_t count) {
 }
 
 // Adds some weighted values to some channels of some heads, from `c` on, which end within the vector where it
-// is not whole. The first piece of work of a block also fetches as many keys of the next.
+// is not whole.
 template <int heads, int vectors, bool whole>
 inline void add_values(const RowAttention& p, const Row& row, int64_t first, int64_t c, Span block) {
-    const bool begin = block.begin == 0, fetches = first + c == 0;
+    const bool begin = block.begin == 0;
     const float* weights = row.weights + first * key_block;
     float* to = row.sums + first * row.padded + c;
     Vec sums[heads][vectors];
@@ -139,7 +150,6 @@ inline void add_values(const RowAttention& p, const Row& row, int64_t first, int
     }
     const int64_t count = block.end - block.begin;
     for (int64_t s = 0; s < count; ++s) {
-        if (fetches) fetch(p.keys, block.end + s, block.end + s + 1, p.count, row.size);
         const float* from = p.values[block.begin + s] + c;
         Vec value[vectors];
         for (int v = 0; v < vectors; ++v)
@@ -159,11 +169,14 @@ inline void add_values(const RowAttention& p, const Row& row, int64_t first, int
 
 inline void attend_row(const RowAttention& p, float* scratch) {
     const Row row = make_row(p, scratch);
-    fetch(p.keys, 0, key_block, p.count, p.size);
     for (Span block{0, 0}; block.begin < p.count; block.begin = block.end) {
         block.end = p.count - block.begin < key_block ? p.count : block.begin + key_block;
+        if (block.begin % brought == 0) {
+            const int64_t begin = block.begin > p.met ? block.begin : p.met, end = block.begin + brought;
+            bring(p.keys, begin, end < p.count ? end : p.count, p.size);
+            bring(p.values, begin, end < p.count ? end : p.count, p.size);
+        }
         for (int64_t s = block.begin; s < block.end; s += row_keys) {
-            fetch(p.values, s, s + row_keys, p.count, p.size);
             const float* keys[row_keys];  // those beyond the end repeat the last
             for (int i = 0; i < row_keys; ++i) keys[i] = p.keys[s + i < block.end ? s + i : block.end - 1];
             by_heads<row_heads>(row.heads, [&](auto heads, int64_t first) {

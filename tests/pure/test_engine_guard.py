@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galago.engine.guard import CYCLE_LIMIT, LONGEST_CYCLE, SAME_TOKEN_LIMIT, LoopGuard, is_finite
+from galago.engine.guard import CYCLE_LIMIT, LONGEST_CYCLE, SAME_TOKEN_LIMIT, LoopGuard, is_finite, is_sound
 
 
 def loops_after(tokens):
@@ -19,6 +19,20 @@ def test_one_number_that_is_not_finite_is_noticed(bad):
     assert is_finite(logits)
     logits[777] = bad
     assert not is_finite(logits)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_logits_without_a_best_token_are_noticed(bad):
+    logits = np.zeros(1000, np.float32)
+    logits[777] = bad
+    assert not is_sound(logits)
+
+
+def test_tokens_that_cannot_come_are_no_garbage_while_one_can():
+    logits = np.full(1000, -np.inf, np.float32)
+    assert not is_sound(logits)
+    logits[777] = -3
+    assert is_sound(logits)
 
 
 def test_one_token_for_ever_is_noticed_at_its_limit():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from galago import kernels
-from galago.engine.kv import ROUND, WORTH_SHARING, BatchCache, KVCache, Rows, held_bytes
+from galago.engine.kv import WORTH_SHARING, BatchCache, KVCache, held_bytes
+from galago.engine.rows import ROUND, Rows
 
 LAYERS, HEADS, KV_HEADS, SIZE = 2, 4, 2, 6
 
@@ -57,7 +58,9 @@ def test_the_rows_of_a_head_follow_each_other_in_memory():
     kept = [cache, cache.fork(ROUND)]
     for one in kept:
         one.shrink()
-        assert all(part.array.transpose(1, 0, 2).flags.c_contiguous for part in [*one._keys, *one._values])
+        keys, values = one._rows.layer(1)
+        assert keys.swapaxes(0, 1).flags.c_contiguous
+        assert values.swapaxes(0, 1).flags.c_contiguous
 
 
 def test_a_fork_goes_its_own_way():
@@ -139,26 +142,26 @@ def test_a_fork_inside_a_shared_beginning_sees_the_past():
         np.testing.assert_allclose(got, want[:, tokens:], rtol=1e-4, atol=1e-5)
 
 
-def running_out(monkeypatch, writes):
-    """Memory ends at so many writes from now, once."""
-    whole, left = Rows.write, [writes]
+def running_out(monkeypatch, rooms):
+    """Memory ends when room is made so many times from now, once."""
+    whole, left = Rows.room, [rooms]
 
-    def write(self, *given):
+    def room(self, *given):
         left[0] -= 1
         if left[0] == 0:
             raise MemoryError
         return whole(self, *given)
 
-    monkeypatch.setattr(Rows, "write", write)
+    monkeypatch.setattr(Rows, "room", room)
 
 
-@pytest.mark.parametrize("writes", [1, LAYERS + 1])
-def test_a_cache_is_whole_after_a_fork_for_which_there_was_no_memory(monkeypatch, writes):
+@pytest.mark.parametrize("rooms", [1, 2])
+def test_a_cache_is_whole_after_a_fork_for_which_there_was_no_memory(monkeypatch, rooms):
     layers = rows(HEAD + 9)
     cache = started(layers, HEAD + 5)
-    running_out(monkeypatch, writes)
+    running_out(monkeypatch, rooms)  # for what is not shared of this one, then of the fork
     with pytest.raises(MemoryError):
-        cache.fork(HEAD, head=HEAD)
+        cache.fork(HEAD + 2, head=HEAD)
     want = feed(KVCache(LAYERS), layers, 0, HEAD + 9)[:, HEAD:]
     np.testing.assert_allclose(
         feed(cache.fork(HEAD, head=HEAD), layers, HEAD, HEAD + 9), want, rtol=1e-4, atol=1e-5
@@ -175,7 +178,7 @@ def test_a_row_that_found_no_memory_behind_a_shared_beginning_is_fed_again(monke
     fork = cache.fork(HEAD, head=HEAD)
     feed(fork, others, HEAD, HEAD + 5)
     feed(cache, layers, HEAD + 5, HEAD + 6)  # now the rest behind the shared beginning is this one's
-    running_out(monkeypatch, 4)  # its own keys and values, then the shared ones: the last write of the layer
+    running_out(monkeypatch, 2)  # its own rows, then those behind the shared ones
     with pytest.raises(MemoryError):
         feed(fork, others, HEAD + 5, HEAD + 6)
     fork.truncate(HEAD + 5)

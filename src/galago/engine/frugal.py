@@ -141,8 +141,7 @@ class _Passing:
 
 
 def frugal(network: VisionLanguageModel, plan: MemoryPlan) -> FrugalNetwork:
-    """A network that works as planned, in one heap (see `share_one_heap`)."""
-    share_one_heap()
+    """A network that works as planned."""
     return FrugalNetwork(
         network,
         rows=plan.rows,
@@ -162,6 +161,7 @@ def give_back_heap() -> None:
 def share_one_heap() -> None:
     """Have all threads of the process allocate from one heap, unless MALLOC_ARENA_MAX says otherwise.
 
+    Too late where a second thread has allocated anything: glibc decides about heaps then, for good.
     glibc gives every thread a heap of its own, whose top `give_back_heap` cannot return: the threads that
     encode and decode come and go, and each would leave the largest it ever took. And the heap keeps what is
     free until `give_back_heap`, as pages that come and go with every product are slow. LOG 2026-11-28

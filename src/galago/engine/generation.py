@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from galago.engine.draft import Drafter
 from galago.engine.grammar import Constraint
-from galago.engine.guard import LoopGuard, is_finite
+from galago.engine.guard import LoopGuard, is_sound
 from galago.engine.kv import SequenceCache
 from galago.engine.prompt import Ids, Prompt, Rows
 from galago.engine.sampling import Logits, Sampler
@@ -146,7 +146,7 @@ class Generation:
             self.draft = self.draft[: self._constraint.possible(self.draft)]
 
     def _choose(self, logits: Logits) -> None:
-        if not is_finite(logits):
+        if not is_sound(logits):
             self._finish("garbage", "the model computed numbers that are not finite")
             return
         early = self._is_early

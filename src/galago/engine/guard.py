@@ -26,6 +26,11 @@ def is_finite(numbers: NDArray[np.float32]) -> bool:
     return bool(np.isfinite(numbers).all())
 
 
+def is_sound(logits: NDArray[np.float32]) -> bool:
+    """Whether the best token can be told: no logit is NaN or infinite, but for -inf where one cannot come."""
+    return bool(np.isfinite(logits.max()))
+
+
 class LoopGuard:
     """Watches the tokens of one answer for an endless repetition."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from galago import kernels, nn
 from galago.engine.checkpoint import Checkpoint
 from galago.engine.features import Maker
-from galago.engine.frugal import frugal
+from galago.engine.frugal import frugal, share_one_heap
 from galago.engine.generation_config import GenerationConfig, read_generation_config
 from galago.engine.later import Later
 from galago.engine.memory import MemoryPlan
@@ -106,6 +106,7 @@ def load_checkpoint(
     assert plan is None or device.is_host
     start = time.perf_counter()
     folder = checkpoint.folder
+    share_one_heap()  # before there is any thread: glibc counts heaps once
     tokenizer = Later(partial(Tokenizer.from_folder, folder))  # half of the time of a large model
     processor = checkpoint.processor()
     network = checkpoint.family.build(checkpoint.config)

@@ -35,16 +35,14 @@ class LayerWeights(NamedTuple):
 
 
 class Room(NamedTuple):
-    """A sequence's keys and values [capacity, G, d] of each layer; of `own` rows the last is to be written.
+    """A sequence's keys and values, [2, layers, G, capacity, d]; of `own` rows the last is to be written.
 
-    Before them come the first `shared` rows of other such arrays, of which there are none where that is 0.
+    Before them come the first `shared` rows of another such array, None where there are none.
     """
 
-    keys: list[Array]
-    values: list[Array]
+    rows: Array
     own: int
-    shared_keys: list[Array]
-    shared_values: list[Array]
+    shared_rows: Array | None
     shared: int
 
 

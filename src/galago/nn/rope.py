@@ -8,6 +8,7 @@ kernel.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,13 @@ Angles = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Cosines and sines, each [T, d/2]; channel i turns with channel i + d/2."""
 
 
+@lru_cache
 def inverse_frequencies(dim: int, base: float) -> NDArray[np.float32]:
-    """base^(-2i/dim) for i = 0 .. dim/2 - 1, in float32 as the reference computes them: [dim/2]."""
+    """base^(-2i/dim) for i = 0 .. dim/2 - 1, in float32 as the reference has it: [dim/2], read only."""
     exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
     frequencies: NDArray[np.float32] = 1 / np.power(np.float32(base), exponents)
-    return frequencies.astype(np.float32)
+    frequencies.flags.writeable = False
+    return frequencies
 
 
 def axial_angles(rows: NDArray[np.int64], columns: NDArray[np.int64], head_dim: int, base: float) -> Angles:
@@ -39,6 +42,11 @@ def mrope_angles(positions: NDArray[np.int64], head_dim: int, sections: Sequence
     `sections` says how many frequencies take their position from time, from the row and from the column.
     """
     frequencies = inverse_frequencies(head_dim, base)  # [head_dim/2]
-    axis = np.repeat(np.arange(3), sections)  # [head_dim/2]: which axis a frequency follows
-    angles = positions.astype(np.float32)[axis].T * frequencies  # [T, head_dim/2]
+    angles = positions.astype(np.float32)[_axes(tuple(sections))].T * frequencies  # [T, head_dim/2]
     return np.cos(angles), np.sin(angles)
+
+
+@lru_cache
+def _axes(sections: tuple[int, ...]) -> NDArray[np.int64]:
+    """Which axis each frequency follows, [head_dim/2]."""
+    return np.repeat(np.arange(len(sections)), sections)
