@@ -87,7 +87,7 @@ public:
             case project:
                 return projections_.count();
             case attend:
-                return step_.kv_heads * step_.rows;
+                return step_.kv_heads * ops::ceil_div(step_.rows, together());
             case round_seen:
                 return roundings(layers_->o);
             case join:
@@ -114,8 +114,14 @@ public:
                 return note(ops::multiply(kernels_, targets, 3, rounded(layer.q), 0, projections_[i]));
             }
             case attend: {  // threads side by side have a key head each, which sequences may share
-                const int64_t t = i / step_.kv_heads;
-                return see(step_.kept + number * step_.rows, t, i % step_.kv_heads);
+                const int64_t first = i / step_.kv_heads * together();
+                const Kept* last = nullptr;
+                for (int64_t t = first; t < std::min(first + together(), step_.rows); ++t) {
+                    const Kept* kept = step_.kept + number * step_.rows + t;
+                    see(*kept, last, t, i % step_.kv_heads);
+                    last = kept;
+                }
+                return;
             }
             case round_seen:
                 return round(seen_, layer.o, i);
@@ -148,6 +154,9 @@ private:
     }
 
     static Target to(const Target& target, float* y) { return {target.weight, target.bias, y}; }
+
+    // Sequences of which a thread attends to a key head before it looks for more.
+    int64_t together() const { return ops::ceil_div(step_.rows * step_.kv_heads, 2 * threads_); }
 
     int64_t dim() const { return layers_->o.weight.rows; }
     int64_t queries() const { return step_.heads * step_.size; }
@@ -209,9 +218,9 @@ private:
     }
 
     // Turns the new key of a head of sequence t and keeps it; the query heads that share it look at all keys.
-    void see(const Kept* all, int64_t t, int64_t kv_head) {
+    // This thread has just seen those of `last`, unless it is null.
+    void see(const Kept& kept, const Kept* last, int64_t t, int64_t kv_head) {
         const Step& s = step_;
-        const Kept& kept = all[t];
         const int64_t share = s.heads / s.kv_heads, half = t * s.size / 2;
         const int64_t new_one = (t * s.kv_heads + kv_head) * s.size, first = share * new_one;
         const auto turn = [&](const float* x, float* y, int64_t heads) {
@@ -228,7 +237,8 @@ private:
                 {first_shared, before.token_stride}, {rows.at(0, kv_head), rows.token_stride}, shared
             };
         };
-        const bool again = t > 0 && shared > 0 && all[t - 1].shared_keys.data == kept.shared_keys.data;
+        const bool again =
+            last != nullptr && shared > 0 && last->shared_keys.data == kept.shared_keys.data;
         const RowAttention attention{
             {turned_ + first, s.size},
             past(kept.shared_keys, kept.keys),

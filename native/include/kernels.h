@@ -146,7 +146,7 @@ struct Past {
 };
 
 // The heads of one query that share a key head, over `count` keys of that head, all of one size. The first `met`
-// of them another query has just met.
+// of them this thread has just met.
 struct RowAttention {
     Rows<const float> q;
     Past keys, values;
