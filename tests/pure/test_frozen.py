@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import signature
 
 import pytest
 
@@ -32,6 +33,37 @@ def test_it_is_a_dataclass_with_the_representation_of_one():
     assert asdict(Point(1)) == asdict(Reference(1))
     assert [one.name for one in fields(Point)] == ["x", "y", "note", "secret"]
     assert replace(Point(1), y=2.0) == Point(1, 2.0)
+
+
+@pytest.mark.parametrize("kind", [Point, Reference])
+@pytest.mark.parametrize(
+    ("args", "given"), [((), {}), ((1, 2, 3, 4, 5), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((), {"y": 1})]
+)
+def test_arguments_that_are_missing_too_many_twice_or_unknown_are_refused(kind, args, given):
+    with pytest.raises(TypeError, match=kind.__name__):
+        kind(*args, **given)
+
+
+def test_fields_are_made_in_the_order_of_a_dataclass():
+    @frozen(kw_only=True)
+    class Base:
+        first: list[int] = field(default_factory=list)
+
+        def __post_init__(self):
+            self.first.append(len(self.first))
+
+    @frozen
+    class Derived(Base):
+        second: int
+        third: int = 3
+
+    one, other = Derived(2), Derived(2, first=[5])
+    assert (one.first, one.second, one.third) == ([0], 2, 3)
+    assert other.first == [5, 1]
+    assert vars(replace(one, third=4)) == {"first": [0, 1], "second": 2, "third": 4}
+    assert (
+        str(signature(Derived)) == "(second: 'int', third: 'int' = 3, *, first: 'list[int]' = <class 'list'>)"
+    )
 
 
 @pytest.mark.parametrize("kind", [Point, Reference])
