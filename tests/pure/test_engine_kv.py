@@ -186,6 +186,20 @@ def test_a_row_that_found_no_memory_behind_a_shared_beginning_is_fed_again(monke
     np.testing.assert_allclose(feed(fork, others, HEAD + 5, HEAD + 6), want, rtol=1e-4, atol=1e-5)
 
 
+def test_rows_behind_a_shared_beginning_stay_when_it_found_no_memory_to_grow(monkeypatch):
+    layers = rows(HEAD + 2 * ROUND)
+    cache = started(layers, HEAD)
+    fork = cache.fork(HEAD, head=HEAD)
+    room = cache.trunk.rows.array.shape[3]
+    feed(fork, layers, HEAD, room)  # till there is no room behind the shared rows
+    running_out(monkeypatch, 2)  # its own rows, then those behind the shared ones: of the first layer alone
+    with pytest.raises(MemoryError):
+        feed(fork, layers, room, room + 1)
+    fork.truncate(room)
+    want = feed(KVCache(LAYERS), layers, 0, room + 1)[:, room:]
+    np.testing.assert_allclose(feed(fork, layers, room, room + 1), want, rtol=1e-4, atol=1e-5)
+
+
 def test_a_short_beginning_is_copied():
     cache = started(rows(HEAD), HEAD)
     cache.fork(HEAD, head=WORTH_SHARING - 1)

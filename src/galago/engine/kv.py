@@ -97,7 +97,7 @@ class KVCache:
         if count != 1 or shape is None:
             return None
         start = len(self) - self._shared
-        own = self._rows.room(start, 1, self._reserve - self._shared, shape)
+        own = self._rows.room(start + 1, self._reserve - self._shared, shape)
         if self.trunk is None:
             return [kernels.Room(own, start + 1, None, 0)]
         self.trunk.expect(self._name, start)

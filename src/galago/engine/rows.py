@@ -47,7 +47,7 @@ class Rows:
     def write(self, layer: int, start: int, k: F32, v: F32, reserve: int) -> tuple[F32, F32]:
         """Put k and v [T, G, d] at row `start` of a layer; all its rows up to their end, as views."""
         end = start + len(k)
-        self.room(start, len(k), reserve, k.shape[1:])
+        self.room(end, reserve, k.shape[1:])
         keys, values = (rows[:end] for rows in self.layer(layer))
         keys[start:], values[start:] = k, v
         return keys, values
@@ -55,16 +55,16 @@ class Rows:
     def copy(self, source: Rows, start: int, count: int, reserve: int) -> None:
         """Begin with rows of another, from its row `start` on."""
         if count and source.array is not None and source.shape is not None:
-            array = self.room(0, count, reserve, source.shape)
+            array = self.room(count, reserve, source.shape)
             array[..., :count, :] = source.array[..., start : start + count, :]
 
-    def room(self, start: int, count: int, reserve: int, shape: tuple[int, ...]) -> F32:
-        """The whole array, with room for so many rows [G, d] from `start` on; those before are kept."""
-        end, held = start + count, 0 if self.array is None else self.array.shape[3]
-        if self.array is not None and held >= end:
+    def room(self, count: int, reserve: int, shape: tuple[int, ...]) -> F32:
+        """The whole array, with room for so many rows [G, d] at least; those that there are stay."""
+        held = 0 if self.array is None else self.array.shape[3]
+        if self.array is not None and held >= count:
             return self.array
-        wanted = max(reserve, end, held * 3 // 2)
-        return self._move(-(-wanted // ROUND) * ROUND, start, shape)
+        wanted = max(reserve, count, held * 3 // 2)
+        return self._move(-(-wanted // ROUND) * ROUND, held, shape)
 
     def shrink(self, count: int) -> None:
         """Give back all but the first rows."""
