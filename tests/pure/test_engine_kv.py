@@ -63,6 +63,30 @@ def test_the_rows_of_a_head_follow_each_other_in_memory():
         assert values.swapaxes(0, 1).flags.c_contiguous
 
 
+@pytest.mark.parametrize("is_seen", [False, True])
+@pytest.mark.parametrize("tokens", [1, 7, ROUND - 1])
+def test_what_is_not_used_is_given_back_and_the_rows_stay(tokens, is_seen):
+    layers = rows(tokens + 1)
+    cache = started(layers, tokens)
+    view = cache._rows.array if is_seen else None  # as an error's traceback may hold one
+    cache.shrink()
+    assert is_seen or len(cache._rows._memory) == cache.nbytes
+    want = feed(KVCache(LAYERS), layers, 0, tokens + 1)[:, tokens:]
+    np.testing.assert_allclose(feed(cache, layers, tokens, tokens + 1), want, rtol=1e-4, atol=1e-5)
+    del view
+
+
+def test_a_sequence_goes_on_of_which_all_tokens_are_shared():
+    layers = rows(HEAD + 2)
+    cache = started(layers, HEAD)
+    cache.fork(HEAD, head=HEAD)
+    feed(cache, layers, HEAD, HEAD + 1)
+    cache.truncate(HEAD)
+    cache.shrink()
+    want = feed(KVCache(LAYERS), layers, 0, HEAD + 2)[:, HEAD:]
+    np.testing.assert_allclose(feed(cache, layers, HEAD, HEAD + 2), want, rtol=1e-4, atol=1e-5)
+
+
 def test_a_fork_goes_its_own_way():
     layers, others = rows(8), rows(8, seed=1)
     cache = KVCache(LAYERS)

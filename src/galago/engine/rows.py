@@ -6,7 +6,9 @@ would have to look at each of them (LOG 2026-11-29).
 
 from __future__ import annotations
 
+import math
 import mmap
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,27 +66,41 @@ class Rows:
         if self.array is not None and held >= count:
             return self.array
         wanted = max(reserve, count, held * 3 // 2)
-        return self._move(-(-wanted // ROUND) * ROUND, held, shape)
+        return self._move(-(-wanted // ROUND) * ROUND, shape)
 
     def shrink(self, count: int) -> None:
-        """Give back all but the first rows."""
-        if self.array is not None and self.shape is not None and self.array.shape[3] > count:
-            self._move(count, count, self.shape)
+        """Give back all but the first rows. They move within the mapping, which then ends behind them."""
+        if self.array is None or self._memory is None or self.array.shape[3] <= count:
+            return
+        blocks, form = self.array.reshape(-1, *self.array.shape[3:]), self.array.shape
+        kept = blocks.reshape(-1)[: len(blocks) * count * form[-1]].reshape(len(blocks), count, form[-1])
+        for new, old in zip(kept, blocks, strict=True):
+            new[:] = old[:count]
+        size = max(kept.nbytes, 1)
+        del blocks, kept, new, old  # a mapping that is seen anywhere can't be resized
+        self.array = None
+        with suppress(BufferError):  # an error's traceback may see it: then what is reserved stays
+            self._memory.resize(size)
+        self.array = _rows_in(self._memory, (*form[:3], count, form[-1]))
 
-    def _move(self, rows: int, kept: int, shape: tuple[int, ...]) -> F32:
-        """Into a mapping with so many rows, the first ones kept; the old one is given back meanwhile."""
+    def _move(self, rows: int, shape: tuple[int, ...]) -> F32:
+        """Into a mapping with more rows; the old one is given back meanwhile."""
         heads, size = shape
-        count = 2 * self._layers * heads * rows * size
-        memory = _mapping(count * np.dtype(np.float32).itemsize)
-        array = np.frombuffer(memory, np.float32, count).reshape(2, self._layers, heads, rows, size)
-        if self.array is not None and self._memory is not None and kept:
+        form = 2, self._layers, heads, rows, size
+        memory = _mapping(math.prod(form) * np.dtype(np.float32).itemsize)
+        array = _rows_in(memory, form)
+        if self.array is not None and self._memory is not None and self.array.size:
             old, new = (whole.reshape(-1, *whole.shape[2:]) for whole in (self.array, array))
             for place, part in enumerate(old):
-                new[place, :, :kept] = part[:, :kept]
+                new[place, :, : part.shape[1]] = part
                 done = (place + 1) * part.nbytes // mmap.PAGESIZE * mmap.PAGESIZE
                 self._memory.madvise(mmap.MADV_DONTNEED, 0, done)
         self._memory, self.array = memory, array
         return array
+
+
+def _rows_in(memory: mmap.mmap, form: tuple[int, ...]) -> F32:
+    return np.frombuffer(memory, np.float32, math.prod(form)).reshape(form)
 
 
 def _mapping(size: int) -> mmap.mmap:
