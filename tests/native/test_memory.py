@@ -286,12 +286,15 @@ def test_all_threads_of_a_process_share_one_heap(tmp_path, monkeypatch):
     assert told.read_text("utf-8").count("<heap nr=") == 1
 
 
-def test_the_number_of_heaps_is_the_users_where_it_is_set(folder, monkeypatch):
+@pytest.mark.parametrize(("set_by_user", "want"), [(None, list(frugal.HEAP_OPTIONS)), ("4", [])])
+def test_glibc_is_told_once_how_to_keep_its_heap_unless_the_user_says(folder, monkeypatch, set_by_user, want):
     told = []
     monkeypatch.setattr(frugal, "_of_glibc", lambda _name: lambda *given: told.append(given))
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "4")
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", set_by_user)
     galago.load(folder, cache=False)
-    assert not told
+    assert told == want
 
 
 @pytest.mark.parametrize("memory", [None, 300_000_000])
