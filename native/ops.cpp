@@ -19,15 +19,6 @@ void share(const Place& place, double cost, int64_t count, const F& piece) {
     place.pool.run(parts, [&](int64_t i) { piece(Span{count * i / parts, count * (i + 1) / parts}); });
 }
 
-// The same for the panels of a packed product, in spans that shrink.
-template <class F>
-void share_panels(const Place& place, double cost, int64_t panels, const F& piece) {
-    const int64_t threads = place.pool.threads();
-    if (cost < worth_sharing || threads == 1) return share(place, 0, panels, piece);
-    const Shrinking spans(panels, threads);
-    place.pool.run(spans.count(), [&](int64_t i) { piece(spans[i]); });
-}
-
 // Collects failures of parts on any thread.
 class Outcome {
 public:
@@ -57,46 +48,97 @@ Status dense(
     return outcome.status();
 }
 
-// Tokens that are rounded and multiplied together: their int8 values and their sums should stay in the caches.
-int64_t packed_chunk(int64_t tokens, int64_t cols, const Kernels& k) {
-    const int64_t tile = k.packed_tile, most = std::max(k.packed_most / tile, int64_t{1});
-    const int64_t tiles = std::max(k.packed_cache / std::max<int64_t>(cols, 1) / tile, int64_t{4});
-    const int64_t fit = std::min(tiles, most) * tile;
-    if (tokens <= fit) return tokens;
-    return ceil_div(ceil_div(tokens, ceil_div(tokens, fit)), tile) * tile;
-}
+// Some tokens, rounded; the first of them is token `start`.
+struct Chunk {
+    Activations rounded;
+    int64_t start;
+};
 
-// Rounds x in chunks of tokens, and calls multiply(rounded, start) for each.
+// The tokens of a product, by owner and round. Many tokens are divided between the threads, so that one finds in its
+// own cache what it wrote for them; few belong to all, as each owner makes bytes of all nibbles. What is rounded
+// and multiplied in a round, and its sums, should stay in the caches.
+class Chunks {
+public:
+    Chunks(const Kernels& k, const PackedMatrix& w, int64_t tokens, int64_t threads)
+        : kernels_(k), group_(w.group), cols_(w.padded_cols()), groups_(w.groups()), tokens_(tokens),
+          owners_(tokens < threads * least_owned ? 1 : threads) {
+        const int64_t tile = k.packed_tile, most = std::max(k.packed_most / tile, int64_t{1});
+        const int64_t tiles = std::max(k.packed_cache / std::max<int64_t>(cols_, 1) / tile, int64_t{4});
+        const int64_t fit = std::min(tiles, most) * tile;
+        owned_ = ceil_div(ceil_div(tokens, owners_), tile) * tile;
+        rounds_ = ceil_div(owned_, fit);
+        tiles_ = ceil_div(owned_, rounds_ * tile);
+    }
+
+    int64_t owners() const { return owners_; }
+    int64_t rounds() const { return rounds_; }
+    int64_t tiles() const { return tiles_; }  // the most of a chunk
+    int64_t tokens() const { return tiles_ * kernels_.packed_tile; }
+    int64_t bytes() const { return owners_ * chunk_bytes(); }
+
+    // May be empty.
+    Chunk at(int64_t round, int64_t owner, int8_t* memory) const {
+        const int64_t begin = owner * owned_ + round * tokens(), end = std::min((owner + 1) * owned_, tokens_);
+        const int64_t count = std::clamp(end - begin, int64_t{0}, tokens());
+        int8_t* codes = memory + owner * chunk_bytes();
+        auto* scales = reinterpret_cast<float*>(codes + tokens() * cols_);
+        auto* balances = reinterpret_cast<int32_t*>(scales + tokens() * groups_);
+        return {{codes, scales, balances, count, kernels_.packed_layout(count, group_)}, begin};
+    }
+
+private:
+    // Of a thread (LOG 2026-11-29).
+    static constexpr int64_t least_owned = 256;
+
+    int64_t chunk_bytes() const {
+        const auto factors = 2 * groups_ * static_cast<int64_t>(sizeof(float));
+        return ceil_div(tokens() * (cols_ + factors), alignment) * static_cast<int64_t>(alignment);
+    }
+
+    const Kernels& kernels_;
+    const int64_t group_, cols_, groups_, tokens_, owners_;
+    int64_t owned_, rounds_, tiles_;
+};
+
+// Rounds x, and calls multiply(chunk, panels), which is false when memory is out, until all tokens have met all
+// `panels`, at that cost.
 template <class F>
 Status in_chunks(
-    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, Outcome& outcome,
+    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, int64_t panels, double cost,
     const F& multiply
 ) {
+    if (tokens == 0) return Status::done;
     const Kernels& k = place.kernels;
-    const int64_t cols = w.padded_cols(), groups = w.groups();
-    const int64_t chunk = packed_chunk(tokens, cols, k);
-    const int64_t padded = ceil_div(chunk, k.packed_tile) * k.packed_tile;
-    const int64_t code_bytes = ceil_div(padded * cols, alignment) * static_cast<int64_t>(alignment);
-    const int64_t float_bytes = chunk * groups * static_cast<int64_t>(sizeof(float));
-    auto* memory =
-        static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(code_bytes + 2 * float_bytes)));
+    const int64_t threads = cost < worth_sharing ? 1 : place.pool.threads();
+    const Chunks chunks(k, w, tokens, threads);
+    const int64_t owners = chunks.owners(), tiles = chunks.tiles();
+    auto* memory = static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(chunks.bytes())));
     if (memory == nullptr) return Status::out_of_memory;
 
-    for (int64_t start = 0; start < tokens; start += chunk) {
-        const int64_t count = std::min(chunk, tokens - start);
-        const Layout layout = k.packed_layout(count, w.group);
-        const int64_t tile = layout.tile;
-        const Activations rounded{
-            memory, reinterpret_cast<float*>(memory + code_bytes),
-            reinterpret_cast<int32_t*>(memory + code_bytes + float_bytes), count, layout
-        };
-        const Quantise quantise{{x[start], x.stride}, w.cols, w.group, rounded};
-        share(place, pass_cost(count * cols), ceil_div(count, tile), [&](Span tiles) {
-            auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(cols)));
+    Outcome outcome;
+    const Shrinking spans(panels, threads);
+    const int64_t count = spans.count(), turns = ceil_div(count, threads);
+    for (int64_t round = 0; round < chunks.rounds(); ++round) {
+        share(place, pass_cost(owners * chunks.tokens() * w.cols), owners * tiles, [&](Span part) {
+            auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(w.padded_cols())));
             if (row == nullptr) return outcome.fail();
-            k.quantise(quantise, {tiles.begin * tile, std::min(tiles.end * tile, count)}, row);
+            for (int64_t owner = part.begin / tiles; owner * tiles < part.end; ++owner) {
+                const auto [rounded, start] = chunks.at(round, owner, memory);
+                const int64_t first = owner * tiles, tile = rounded.layout.tile;
+                const int64_t end = std::min((part.end - first) * tile, rounded.tokens);
+                const Span some{std::max(part.begin - first, int64_t{0}) * tile, end};
+                k.quantise({{x[start], x.stride}, w.cols, w.group, rounded}, some, row);
+            }
         });
-        multiply(rounded, start);
+        const auto piece = [&](int64_t owner, Span part) {
+            const Chunk chunk = chunks.at(round, owner, memory);
+            if (chunk.rounded.tokens > 0 && !multiply(chunk, part)) outcome.fail();
+        };
+        if (owners > 1) {
+            place.pool.run(owners * count, [&](int64_t i) { piece(i / count, spans[i % count]); });
+        } else {  // a thread's own pieces are one of each size
+            place.pool.run(turns * threads, [&](int64_t i) { piece(0, spans[i % turns * threads + i / turns]); });
+        }
     }
     return outcome.status();
 }
@@ -137,14 +179,11 @@ Status linear(
         rows += targets[i].weight.rows;
         panels += targets[i].weight.panels();
     }
-    Outcome outcome;
-    const auto all = [&](const Activations& rounded, int64_t start) {
-        const double cost = packed_cost(rounded.tokens, rows, targets[0].weight.padded_cols());
-        share_panels(place, cost, panels, [&](Span part) {
-            if (!multiply(place.kernels, targets, count, rounded, start, part)) outcome.fail();
-        });
-    };
-    return in_chunks(place, x, tokens, targets[0].weight, outcome, all);
+    const PackedMatrix& w = targets[0].weight;
+    const double cost = packed_cost(tokens, rows, w.padded_cols());
+    return in_chunks(place, x, tokens, w, panels, cost, [&](const Chunk& chunk, Span part) {
+        return multiply(place.kernels, targets, count, chunk.rounded, chunk.start, part);
+    });
 }
 
 bool multiply_gated(
@@ -183,14 +222,10 @@ Status gated(
     const Place& place, Rows<const float> x, int64_t tokens, const Target& gate, const Target& up
 ) {
     const PackedMatrix& w = gate.weight;
-    Outcome outcome;
-    const auto both = [&](const Activations& rounded, int64_t start) {
-        const double cost = 2 * packed_cost(rounded.tokens, w.rows, w.padded_cols());
-        share_panels(place, cost, w.panels(), [&](Span part) {
-            if (!multiply_gated(place.kernels, gate, up, rounded, start, part)) outcome.fail();
-        });
-    };
-    return in_chunks(place, x, tokens, w, outcome, both);
+    const double cost = 2 * packed_cost(tokens, w.rows, w.padded_cols());
+    return in_chunks(place, x, tokens, w, w.panels(), cost, [&](const Chunk& chunk, Span part) {
+        return multiply_gated(place.kernels, gate, up, chunk.rounded, chunk.start, part);
+    });
 }
 
 bool pack(const Place& place, const Pack& p) {

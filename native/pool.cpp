@@ -87,8 +87,7 @@ struct Pool::Workers {
     std::atomic_flag busy = ATOMIC_FLAG_INIT;  // set by the caller whose job it is
 
     alignas(64) std::atomic<uint64_t> state{0};
-    alignas(64) std::atomic<int64_t> next{0};
-    int64_t count = 0;
+    Own* const own;  // of the caller, then of each worker
     Piece piece = nullptr;
     const void* context = nullptr;
 
@@ -98,13 +97,14 @@ struct Pool::Workers {
     std::atomic<bool> stop{false};
     std::vector<std::thread> threads;
 
-    explicit Workers(int count_wanted) : wanted(count_wanted) {}
+    Workers(int count_wanted, Own* pieces) : wanted(count_wanted), own(pieces) {}
 
     void start() {
         if (static_cast<int>(threads.size()) == wanted) return;
         try {
             threads.reserve(static_cast<size_t>(wanted));
-            while (static_cast<int>(threads.size()) < wanted) threads.emplace_back([this] { work(); });
+            while (static_cast<int>(threads.size()) < wanted)
+                threads.emplace_back([this, me = static_cast<int>(threads.size()) + 1] { work(me); });
         } catch (const std::exception&) {
             // No more threads to be had now: those that started, and the caller, do the work.
         }
@@ -119,16 +119,23 @@ struct Pool::Workers {
         for (auto& thread : threads) thread.join();
     }
 
-    void drain() {
-        for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) piece(context, i);
+    // First the own pieces, then what is left of the others'.
+    void drain(int me) {
+        for (int of = 0; of <= wanted; ++of) {
+            Own& from = own[(me + of) % (wanted + 1)];
+            for (int64_t i; (i = from.next.fetch_add(1, std::memory_order_relaxed)) < from.end;)
+                piece(context, i);
+        }
     }
 
     void run(int64_t pieces, Piece function, const void* what) {
         start();
-        count = pieces;
+        for (int64_t i = 0, all = wanted + 1; i < all; ++i) {
+            own[i].next.store(pieces * i / all, std::memory_order_relaxed);
+            own[i].end = pieces * (i + 1) / all;
+        }
         piece = function;
         context = what;
-        next.store(0, std::memory_order_relaxed);
         const uint64_t epoch = (state.load(std::memory_order_relaxed) >> epoch_shift) + 1;
         state.store(epoch << epoch_shift | open);
         if (sleepers.load() > 0) {
@@ -137,7 +144,7 @@ struct Pool::Workers {
             }
             wake.notify_all();
         }
-        drain();
+        drain(0);
         state.fetch_and(~open);
         wait_until([&] { return (state.load(std::memory_order_acquire) & inside) == 0; });
     }
@@ -146,14 +153,14 @@ struct Pool::Workers {
         return (now & open) != 0 && now >> epoch_shift != seen;
     }
 
-    void work() {
+    void work(int me) {
         uint64_t seen = 0;
         while (wait_for_job(seen)) {
             uint64_t now = state.load();
             while (has_job(seen, now)) {
                 if (state.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
                     seen = now >> epoch_shift;
-                    drain();
+                    drain(me);
                     state.fetch_sub(1, std::memory_order_release);
                     break;
                 }
@@ -183,7 +190,7 @@ void Pool::wait_for(const Phase& phase) {
     wait_until([&] { return phase.done.load(std::memory_order_acquire) == phase.count; });
 }
 
-Pool::Pool(int threads) : threads_(threads) { watch_forks(); }
+Pool::Pool(int threads) : threads_(threads), own_(new Own[static_cast<size_t>(threads)]) { watch_forks(); }
 
 Pool::~Pool() {
     Workers* workers = workers_.load();
@@ -193,7 +200,7 @@ Pool::~Pool() {
 Pool::Workers* Pool::workers() {
     Workers* now = workers_.load();
     if (now != nullptr && now->born_at_fork == forks.load()) return now;
-    auto* made = new (std::nothrow) Workers(threads_ - 1);
+    auto* made = new (std::nothrow) Workers(threads_ - 1, own_.get());
     if (made == nullptr || workers_.compare_exchange_strong(now, made)) return made;
     delete made;  // another caller was faster
     return now;

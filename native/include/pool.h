@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace galago {
 
 // The calling thread works too, so a pool of 1 has no threads of its own. Workers start at the first shared
-// work, spin briefly after each, then sleep. Pieces are taken one by one from a shared counter, so the caller
-// never waits for a sleeping worker. One job at a time: a second caller, or one inside a piece, does its work
+// work, spin briefly after each, then sleep. Each thread takes its own run of the pieces first, so that pieces in
+// the order of what they work on find in the thread's cache what it left there; then those that others have not
+// begun, so the caller never waits for a sleeping worker. One job at a time: a second caller, or one inside a piece, does its work
 // alone. After a fork the child starts workers of its own.
 class Pool {
 public:
@@ -53,11 +55,16 @@ private:
     static void wait_for(const Phase&);
     using Piece = void (*)(const void* context, int64_t index);
     struct Workers;
+    struct alignas(64) Own {
+        std::atomic<int64_t> next{0};
+        int64_t end = 0;
+    };
 
     void run(int64_t count, Piece piece, const void* context);
     Workers* workers();
 
     const int threads_;
+    const std::unique_ptr<Own[]> own_;  // each thread's pieces of the job
     std::atomic<Workers*> workers_{nullptr};  // leaked in a forked child, where their threads do not exist
 };
 

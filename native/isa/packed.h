@@ -203,10 +203,11 @@ inline void panels_times(const PackedWork& work, int64_t panel, Span tokens, Spa
 
 // Fetches the line that token t's elements of a panel will be written to, from n on, and what is added to them.
 // Stores end in the order they were made, and one that waits for memory would hold up all the sums behind it (LOG
-// 2026-11-25).
+// 2026-11-25). Not into the first level, which is full of weights (LOG 2026-11-29).
 inline void expect(const PackedProduct& p, int64_t t, int64_t n) {
-    __builtin_prefetch(p.y[t] + n, 1);
-    if (p.residual.data != nullptr) __builtin_prefetch(p.residual[t] + n);
+    constexpr int second_level = 2;
+    __builtin_prefetch(p.y[t] + n, 1, second_level);
+    if (p.residual.data != nullptr) __builtin_prefetch(p.residual[t] + n, 0, second_level);
 }
 
 // Fetches, while one of the tiles is computed, its share of the codes that come after a block.

@@ -1,4 +1,5 @@
-// Many callers and many short jobs on one pool: every piece runs exactly once, and phases follow each other.
+// Many callers and many short jobs on one pool: every piece runs exactly once, phases follow each other, and a
+// thread begins with its own pieces.
 // Built with the thread sanitizer.
 #include "pool.h"
 
@@ -34,6 +35,11 @@ int main() {
         });
     }
     for (auto& caller : callers) caller.join();
-    std::printf("pool: %s\n", wrong == 0 ? "done" : "pieces did not run exactly once");
+    std::atomic<int> begun{0};
+    pool.run(4, [&, caller = std::this_thread::get_id()](int64_t i) {
+        for (++begun; begun < 4;) std::this_thread::yield();  // so each is on another thread
+        wrong += (i == 0) != (std::this_thread::get_id() == caller);
+    });
+    std::printf("pool: %s\n", wrong == 0 ? "done" : "pieces did not run as promised");
     return wrong == 0 ? 0 : 1;
 }

@@ -179,6 +179,32 @@ def test_the_number_of_threads_changes_no_bit(random, kind):
     np.testing.assert_array_equal(results[0], results[2])
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_dividing_many_tokens_between_threads_changes_no_bit(random, bits):
+    x, residual = random(1400, 100), random(1400, 40)
+    weights = [packing.pack(random(40, 100), bits) for _ in range(2)]
+    results = []
+    for threads in (1, 2, 3, 5):
+        with kernels.using(threads=threads):
+            added = kernels.linear(x, weights[0], None, residual)
+            results.append(np.concatenate([added, kernels.gated(x, weights, [None, None])]))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_results_begin_at_a_cache_line(random):
+    weight = random(24, 33)
+    held = [weight, packing.to_bf16(weight), packing.pack(weight, 4)]
+    for tokens in (1, 2, 3, 100):
+        x = random(tokens, 33)
+        for y in (
+            *(kernels.linear(x, one) for one in held),
+            kernels.silu(x),
+            kernels.rms_norm(x, x[0], 1e-6),
+        ):
+            assert y.ctypes.data % 64 == 0
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, (0, 64), (33, 256)])
 @pytest.mark.parametrize("form", [(bits, group) for bits in (4, 8) for group in (32, 128, None)])
 def test_packing_is_that_of_the_definition(random, form, shape):
