@@ -47,6 +47,17 @@ def test_fit_tells_the_plan_that_loading_makes(checkpoint, capsys):
     assert told["image_tokens"] == plan.image_tokens
 
 
+@pytest.mark.parametrize("memory", [None, "200MB"])
+def test_fit_says_for_what_lengths_the_peak_is(checkpoint, capsys, memory):
+    budget = () if memory is None else ("--memory", memory)
+    told = json.loads(fit(capsys, checkpoint("qwen2_5_vl"), *budget, "--json")[1])["plan"]
+    lengths = ("peak_context", "context"), ("peak_image_tokens", "image_tokens")
+    assert all(told[peak] == told[most] for peak, most in lengths) is (memory is not None)
+    assert all(told[peak] <= told[most] for peak, most in lengths)
+    line = f"with {told['peak_context']} tokens and a picture of {told['peak_image_tokens']}"
+    assert line in fit(capsys, checkpoint("qwen2_5_vl"), *budget)[1]
+
+
 def test_fit_loads_no_weights(checkpoint, capsys, monkeypatch):
     monkeypatch.setattr(Checkpoint, "weight", None)
     code, out, _ = fit(capsys, checkpoint("qwen2_vl"), "--memory", "100MB")

@@ -56,7 +56,8 @@ def run(settings: Settings) -> None:
 
 def _plan_lines(plan: MemoryPlan) -> Iterator[tuple[str, str]]:
     yield "budget", "what is free" if plan.budget_bytes is None else _size(plan.budget_bytes)
-    yield "peak, with full caches", _size(plan.resident_bytes)
+    lengths = f"with {plan.peak_context} tokens and a picture of {plan.peak_image_tokens}"
+    yield "peak, with full caches", f"{_size(plan.resident_bytes)} {lengths}"
     yield "  program and tokenizer", _size(plan.program_bytes)
     yield "  weights, mapped files", f"{_size(plan.mapped_bytes)}, {_size(plan.pages_bytes)} at once"
     yield "  weights, copies", _size(plan.weights_bytes - plan.mapped_bytes)

@@ -19,15 +19,18 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?)?b?", re.IGNORECASE)
 class MemoryPlan:
     """Bytes by what they are for, and the choices that make them fit.
 
-    `resident_bytes` is the most that the process is expected to have in memory; `budget_bytes` None is no
-    budget but what the machine has free. `kv_bytes` has room for `context` tokens. `image_tokens` is the most
-    that one picture may take, `picture_pixels` the largest picture that is read. Of the `mapped_bytes` among
-    the `weights_bytes`, `pages_bytes` are in memory at once. `is_screened`: a coarse copy of the output
-    projection is used if there is one.
+    `resident_bytes` is the most that the process is expected to have in memory while prompt and answer take
+    `peak_context` tokens and a picture `peak_image_tokens`: under a budget all that they may, else what is
+    usual. `budget_bytes` None is no budget but what the machine has free. `kv_bytes` has room for `context`
+    tokens. `image_tokens` is the most that one picture may take, `picture_pixels` the largest picture that is
+    read. Of the `mapped_bytes` among the `weights_bytes`, `pages_bytes` are in memory at once. `is_screened`:
+    a coarse copy of the output projection is used if there is one.
     """
 
     budget_bytes: int | None
     resident_bytes: int
+    peak_context: int
+    peak_image_tokens: int
     program_bytes: int
     weights_bytes: int
     mapped_bytes: int

@@ -259,6 +259,8 @@ class Planner:
         return MemoryPlan(
             budget_bytes=room.resident,
             resident_bytes=resident,
+            peak_context=likely.context,
+            peak_image_tokens=likely.image_tokens,
             program_bytes=self._program,
             weights_bytes=held.total,
             mapped_bytes=held.mapped,
