@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from typing import Final
 
 from benchmarks.record import Record, Spread
@@ -15,7 +16,7 @@ MACHINE: Final = "machine"
 
 @dataclass(frozen=True)
 class Row:
-    """One row: values are divided by `unit` and have `digits`; more is better where `higher`."""
+    """One row: values are divided by `unit` and have `digits` or more; more is better where `higher`."""
 
     label: str
     key: str
@@ -115,12 +116,12 @@ def _ratio(spreads: Mapping[str, Mapping[str, Spread]], others: list[str], row: 
 
 
 def _cell(spread: Spread | None, row: Row) -> str:
-    """The median, and the range where there is one that shows."""
+    """The median in at least two digits that say something, and the range where there is one that shows."""
     if spread is None:
         return ""
-    least, median, most = (
-        f"{value / row.unit:.{row.digits}f}" for value in (spread.least, spread.median, spread.most)
-    )
+    values = [value / row.unit for value in (spread.least, spread.median, spread.most)]
+    digits = max(row.digits, 1 - floor(log10(values[1]))) if values[1] > 0 else row.digits
+    least, median, most = (f"{value:.{digits}f}" for value in values)
     return median if least == most else f"{median} ({least} to {most})"
 
 

@@ -226,6 +226,17 @@ def test_a_table_shows_what_was_measured_and_nothing_else():
     assert "prefill" not in text
 
 
+def test_a_table_shows_two_digits_of_the_smallest_times():
+    held = record(
+        sample("galago", vision_s=0.00631),
+        sample("galago", 2, vision_s=0.00649),
+        sample("galago", prefill_s=0.0),
+    )
+    text = markdown(held, "w1")
+    assert "| vision, s | 0.0064 (0.0063 to 0.0065) |" in text
+    assert "| prefill, s | 0.00 |" in text
+
+
 def test_a_share_is_of_the_best_ceiling_met_and_needs_all_its_parts():
     told = {"read_bytes_per_s": 30.0, "int8_operations_per_s": 100.0, "f32_operations_per_s": 10.0,
             "bf16_operations_per_s": 20.0}  # fmt: skip
