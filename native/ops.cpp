@@ -54,9 +54,9 @@ struct Chunk {
     int64_t start;
 };
 
-// The tokens of a product, by owner and round. Many tokens are divided between the threads, so that one finds in its
-// own cache what it wrote for them; few belong to all, as each owner makes bytes of all nibbles. What is rounded
-// and multiplied in a round, and its sums, should stay in the caches.
+// The tokens of a product, by owner and round. Many tokens are divided between the threads, so that one finds
+// in its own cache what it wrote for them; few belong to all, as each owner makes bytes of all nibbles. What
+// is rounded and multiplied in a round, and its sums, should stay in the caches.
 class Chunks {
 public:
     Chunks(const Kernels& k, const PackedMatrix& w, int64_t tokens, int64_t threads)
@@ -74,21 +74,27 @@ public:
     int64_t rounds() const { return rounds_; }
     int64_t tiles() const { return tiles_; }  // the most of a chunk
     int64_t tokens() const { return tiles_ * kernels_.packed_tile; }
-    int64_t bytes() const { return owners_ * chunk_bytes(); }
+
+    // Memory for a round; false when it is out.
+    bool reserve() {
+        const auto bytes = static_cast<size_t>(owners_ * chunk_bytes());
+        memory_ = static_cast<int8_t*>(scratch(Scratch::shared, bytes));
+        return memory_ != nullptr;
+    }
 
     // May be empty.
-    Chunk at(int64_t round, int64_t owner, int8_t* memory) const {
-        const int64_t begin = owner * owned_ + round * tokens(), end = std::min((owner + 1) * owned_, tokens_);
+    Chunk at(int64_t round, int64_t owner) const {
+        const int64_t begin = owner * owned_ + round * tokens();
+        const int64_t end = std::min((owner + 1) * owned_, tokens_);
         const int64_t count = std::clamp(end - begin, int64_t{0}, tokens());
-        int8_t* codes = memory + owner * chunk_bytes();
+        int8_t* codes = memory_ + owner * chunk_bytes();
         auto* scales = reinterpret_cast<float*>(codes + tokens() * cols_);
         auto* balances = reinterpret_cast<int32_t*>(scales + tokens() * groups_);
         return {{codes, scales, balances, count, kernels_.packed_layout(count, group_)}, begin};
     }
 
 private:
-    // Of a thread (LOG 2026-11-29).
-    static constexpr int64_t least_owned = 256;
+    static constexpr int64_t least_owned = 256;  // tokens of a thread (LOG 2026-11-29)
 
     int64_t chunk_bytes() const {
         const auto factors = 2 * groups_ * static_cast<int64_t>(sizeof(float));
@@ -98,47 +104,59 @@ private:
     const Kernels& kernels_;
     const int64_t group_, cols_, groups_, tokens_, owners_;
     int64_t owned_, rounds_, tiles_;
+    int8_t* memory_ = nullptr;
 };
 
-// Rounds x, and calls multiply(chunk, panels), which is false when memory is out, until all tokens have met all
-// `panels`, at that cost.
+// Rounds some tiles of a round, counted on from one owner to the next. False when memory is out.
+bool round_tiles(
+    const Kernels& k, Rows<const float> x, const PackedMatrix& w, const Chunks& chunks, int64_t round,
+    Span part
+) {
+    auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(w.padded_cols())));
+    if (row == nullptr) return false;
+    const int64_t tiles = chunks.tiles();
+    for (int64_t owner = part.begin / tiles; owner * tiles < part.end; ++owner) {
+        const auto [rounded, start] = chunks.at(round, owner);
+        const int64_t first = owner * tiles, tile = rounded.layout.tile;
+        const int64_t end = std::min((part.end - first) * tile, rounded.tokens);
+        const Span tokens{std::max(part.begin - first, int64_t{0}) * tile, end};
+        k.quantise({{x[start], x.stride}, w.cols, w.group, rounded}, tokens, row);
+    }
+    return true;
+}
+
+// piece(owner, span) until every owner's tokens have met all panels, in spans that shrink.
+template <class F>
+void share_panels(Pool& pool, int64_t threads, int64_t owners, int64_t panels, const F& piece) {
+    const Shrinking spans(panels, threads);
+    const int64_t count = spans.count(), sizes = ceil_div(count, threads);
+    if (owners > 1) return pool.run(owners * count, [&](int64_t i) { piece(i / count, spans[i % count]); });
+    // A thread's own pieces are one of each size.
+    pool.run(sizes * threads, [&](int64_t i) { piece(0, spans[i % sizes * threads + i / sizes]); });
+}
+
+// Rounds x, and calls multiply(chunk, panels), which is false when memory is out, until all tokens have met
+// all `panels`, at that cost.
 template <class F>
 Status in_chunks(
-    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, int64_t panels, double cost,
-    const F& multiply
+    const Place& place, Rows<const float> x, int64_t tokens, const PackedMatrix& w, int64_t panels,
+    double cost, const F& multiply
 ) {
     if (tokens == 0) return Status::done;
-    const Kernels& k = place.kernels;
     const int64_t threads = cost < worth_sharing ? 1 : place.pool.threads();
-    const Chunks chunks(k, w, tokens, threads);
-    const int64_t owners = chunks.owners(), tiles = chunks.tiles();
-    auto* memory = static_cast<int8_t*>(scratch(Scratch::shared, static_cast<size_t>(chunks.bytes())));
-    if (memory == nullptr) return Status::out_of_memory;
-
+    Chunks chunks(place.kernels, w, tokens, threads);
+    if (!chunks.reserve()) return Status::out_of_memory;
+    const int64_t owners = chunks.owners();
+    const double rounding = pass_cost(owners * chunks.tokens() * w.cols);
     Outcome outcome;
-    const Shrinking spans(panels, threads);
-    const int64_t count = spans.count(), turns = ceil_div(count, threads);
     for (int64_t round = 0; round < chunks.rounds(); ++round) {
-        share(place, pass_cost(owners * chunks.tokens() * w.cols), owners * tiles, [&](Span part) {
-            auto* row = static_cast<int8_t*>(scratch(Scratch::own, static_cast<size_t>(w.padded_cols())));
-            if (row == nullptr) return outcome.fail();
-            for (int64_t owner = part.begin / tiles; owner * tiles < part.end; ++owner) {
-                const auto [rounded, start] = chunks.at(round, owner, memory);
-                const int64_t first = owner * tiles, tile = rounded.layout.tile;
-                const int64_t end = std::min((part.end - first) * tile, rounded.tokens);
-                const Span some{std::max(part.begin - first, int64_t{0}) * tile, end};
-                k.quantise({{x[start], x.stride}, w.cols, w.group, rounded}, some, row);
-            }
+        share(place, rounding, owners * chunks.tiles(), [&](Span part) {
+            if (!round_tiles(place.kernels, x, w, chunks, round, part)) outcome.fail();
         });
-        const auto piece = [&](int64_t owner, Span part) {
-            const Chunk chunk = chunks.at(round, owner, memory);
+        share_panels(place.pool, threads, owners, panels, [&](int64_t owner, Span part) {
+            const Chunk chunk = chunks.at(round, owner);
             if (chunk.rounded.tokens > 0 && !multiply(chunk, part)) outcome.fail();
-        };
-        if (owners > 1) {
-            place.pool.run(owners * count, [&](int64_t i) { piece(i / count, spans[i % count]); });
-        } else {  // a thread's own pieces are one of each size
-            place.pool.run(turns * threads, [&](int64_t i) { piece(0, spans[i % turns * threads + i / turns]); });
-        }
+        });
     }
     return outcome.status();
 }

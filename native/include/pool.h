@@ -9,10 +9,10 @@
 namespace galago {
 
 // The calling thread works too, so a pool of 1 has no threads of its own. Workers start at the first shared
-// work, spin briefly after each, then sleep. Each thread takes its own run of the pieces first, so that pieces in
-// the order of what they work on find in the thread's cache what it left there; then those that others have not
-// begun, so the caller never waits for a sleeping worker. One job at a time: a second caller, or one inside a piece, does its work
-// alone. After a fork the child starts workers of its own.
+// work, spin briefly after each, then sleep. Each thread takes its own run of the pieces first: where pieces
+// follow the order of what they work on, it finds in its cache what it left there. Then it takes what others
+// have not begun, so the caller never waits for a sleeping worker. One job at a time: a second caller, or one
+// inside a piece, does its work alone. After a fork the child starts workers of its own.
 class Pool {
 public:
     explicit Pool(int threads);
